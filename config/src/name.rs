@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Names with rules: of containers (DESIGN section 2) and of units (systemd.unit(5)).
+
+use std::fmt;
+
+/// A container's name: `[A-Za-z0-9][A-Za-z0-9_.-]{0,62}` without `..`, and not a reserved word.
+///
+/// It is safe as a path component, as a unit instance (`%i` needs no escaping) and as an OCI container id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerName(String);
+
+/// Why a text is not a [`ContainerName`] or a [`UnitName`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadName(pub(crate) String);
+
+impl fmt::Display for BadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadName {}
+
+impl ContainerName {
+    /// The longest name, in bytes.
+    pub const MAX: usize = 63;
+    /// Names whose directory below /var/lib/ct/ means something else.
+    const RESERVED: [&str; 1] = ["layers"];
+
+    /// Checks `text`; the error says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, BadName> {
+        let bad = |why: &str| Err(BadName(format!("{:?} is not a container name: {why}", text)));
+        let Some(first) = text.bytes().next() else { return bad("it is empty") };
+        if text.len() > Self::MAX {
+            return bad("it is longer than 63 characters");
+        }
+        if !first.is_ascii_alphanumeric() {
+            return bad("it must begin with a letter or a digit");
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
+            return bad("only letters, digits, \"_\", \".\" and \"-\" are allowed");
+        }
+        if text.contains("..") {
+            return bad("it contains \"..\"");
+        }
+        if Self::RESERVED.contains(&text) {
+            return bad("the name is reserved, /var/lib/ct/layers/ holds the layers");
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `ct@NAME.service`
+    pub fn unit(&self) -> UnitName {
+        UnitName(format!("ct@{}.service", self.0))
+    }
+}
+
+impl fmt::Display for ContainerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A full unit name, `web.slice`, `network-online.target`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitName(String);
+
+impl UnitName {
+    /// The unit types of systemd.unit(5).
+    const TYPES: [&str; 11] = [
+        "service", "socket", "target", "device", "mount", "automount", "timer", "swap", "path", "slice", "scope",
+    ];
+
+    /// Checks `text` as systemd's `unit_name_is_valid()` does: at most 255 bytes of letters, digits and `:-_.\@`,
+    /// with a known type suffix and a non-empty prefix.
+    pub fn parse(text: &str) -> Result<Self, BadName> {
+        let bad = |why: &str| Err(BadName(format!("{:?} is not a unit name: {why}", text)));
+        if text.len() > 255 {
+            return bad("it is longer than 255 characters");
+        }
+        let Some((prefix, kind)) = text.rsplit_once('.') else { return bad("it has no type such as .service") };
+        if !Self::TYPES.contains(&kind) {
+            return bad("it does not end in a unit type such as .service");
+        }
+        if prefix.is_empty() || prefix.starts_with('@') {
+            return bad("nothing stands before the type");
+        }
+        if !prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_' | b'.' | b'\\' | b'@')) {
+            return bad("only letters, digits and \":-_.\\@\" are allowed");
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The container behind `ct@NAME.service`, if it is one.
+    pub fn container(&self) -> Option<ContainerName> {
+        ContainerName::parse(self.0.strip_prefix("ct@")?.strip_suffix(".service")?).ok()
+    }
+}
+
+impl fmt::Display for UnitName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
