@@ -1,2 +1,80 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A real systemd to test with.
+//! A real systemd to test with, and the words to say what it should do.
+//!
+//! A [`Machine`] is systemd as PID 1 of its own namespaces, over a throw-away overlay of a [`Root`]: the host's
+//! own `/` or a Debian 13, booted in half a second with the programs that `make build` left. It ends when it is
+//! dropped, or with the test's process. Machines run side by side.
+//!
+//! ```no_run
+//! ct_tests::on_every_machine! {
+//!     fn exit_status_is_the_units(machine: &Machine) {
+//!         machine.busybox_rootfs("/srv/web/rootfs");
+//!         machine.container("web", r#"
+//!             root.path = "/srv/web/rootfs"
+//!             process.command = ["sh", "-c", "exit 7"]
+//!         "#);
+//!         machine.daemon_reload();
+//!         machine.start("ct@web");
+//!         machine.wait_for("ct@web", "ActiveState", "failed");
+//!         assert_eq!(machine.show("ct@web", "ExecMainStatus"), "7");
+//!     }
+//! }
+//! ```
+//!
+//! Two forms more: `fn name(root: Root)` boots for itself (with files already there, by [`Machine::prepare`]),
+//! and a plain `#[test]` may call [`Machine::boot`] where one root is enough.
+//!
+//! When a test fails, journal, generated units and console of its machine are in `target/ct-tests/NAME/`.
+
+mod command;
+mod evidence;
+mod leaks;
+mod machine;
+mod preparation;
+mod root;
+mod skip;
+mod systemctl;
+
+pub use command::{Command, Output, Running};
+pub use leaks::Snapshot;
+pub use machine::Machine;
+pub use preparation::Preparation;
+pub use root::Root;
+pub use skip::{test_name, unless_skipped};
+
+/// Makes one test for each [`Root`] of one body: `NAME::host` and `NAME::debian13`.
+///
+/// What a machine needs and this computer lacks makes the test fail in CI (`CI` is set), and is a counted SKIP elsewhere.
+#[macro_export]
+macro_rules! on_every_machine {
+    ($($(#[doc = $doc:literal])* fn $name:ident($machine:ident: &Machine) $body:block)+) => {
+        $($crate::on_every_machine! {
+            $(#[doc = $doc])*
+            fn $name(root: Root) {
+                fn body($machine: &$crate::Machine) $body
+                body(&$crate::Machine::boot_from(root, &$crate::test_name()));
+            }
+        })+
+    };
+    ($($(#[doc = $doc:literal])* fn $name:ident($root:ident: Root) $body:block)+) => {
+        $(
+            $(#[doc = $doc])*
+            mod $name {
+                #[allow(unused_imports, reason = "a body may need nothing of its file")]
+                use super::*;
+
+                fn body($root: $crate::Root) $body
+
+                #[test]
+                fn host() {
+                    $crate::unless_skipped($crate::Root::Host, body);
+                }
+
+                #[test]
+                fn debian13() {
+                    $crate::unless_skipped($crate::Root::Debian13, body);
+                }
+            }
+        )+
+    };
+}

@@ -1,0 +1,123 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Boots a systemd as PID 1 of its own namespaces over a throw-away overlay of a root, and takes everything away
+# when the standard input ends: when the Machine is dropped, or when the test dies of whatever cause.
+#
+#   boot.sh guard GROUP LOWER DIR     GROUP: cgroup to make; LOWER: the root, left as it is;
+#                                     DIR/seed: files for the machine; DIR/notify: socket that hears READY=1
+#
+# Prints PID 1 as the host counts. Each stage runs the next: guard (stays) > enter > start > inside (becomes PID 1).
+set -eu
+stage=$1 group=$2 lower=$3 dir=$4
+
+case $stage in
+guard)
+  mkdir "$group" "$group/boot" "$group/machine"
+  for controller in $(cat "$group/cgroup.controllers"); do
+    echo "+$controller" >"$group/cgroup.subtree_control" || true
+  done
+  exec 3<&0
+  # A killed guard takes unshare along, and unshare takes PID 1 along.
+  setpriv --pdeathsig KILL sh "$0" enter "$group" "$lower" "$dir" </dev/null 3<&- &
+  exec >&2
+  cat <&3 >/dev/null
+
+  # First the machine alone, so that unshare lives to reap PID 1.
+  echo 1 >"$group/machine/cgroup.kill"
+  for _ in $(seq 200); do
+    read -r _ <"$group/boot/cgroup.procs" || break
+    sleep 0.01
+  done
+  echo 1 >"$group/cgroup.kill"
+  wait || true
+  for _ in $(seq 500); do
+    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break
+    sleep 0.01
+  done
+  rm -rf "$dir/seed" "$dir/root" "$dir/notify"
+  [ ! -d "$group" ]
+  ;;
+
+enter)
+  # The namespace takes the cgroup of its maker as its "/".
+  echo 0 >"$group/machine/cgroup.procs"
+  exec unshare --cgroup sh "$0" start "$group" "$lower" "$dir"
+  ;;
+
+start)
+  # unshare stays, as the parent of PID 1. In "/" it would be in the way of systemd's controllers.
+  echo 0 >"$group/boot/cgroup.procs"
+  exec unshare --mount --uts --ipc --net --pid --fork --kill-child sh "$0" inside "$group" "$lower" "$dir"
+  ;;
+
+inside)
+  echo 0 >"$group/machine/cgroup.procs"
+  read -r pid _ </proc/self/stat # still the host's /proc, so the host's number
+  mount --make-rprivate /
+  mkdir "$dir/root"
+  mount -t tmpfs -o mode=755 tmpfs "$dir/root"
+  cd "$dir/root"
+  mkdir upper work root
+  mount -t overlay overlay -o "lowerdir=$lower,upperdir=upper,workdir=work" root
+  cd root
+
+  # What the root's owner enabled, configured or installed of ct stays outside; of what systemd itself
+  # wants at boot, the part that a container of services needs.
+  rm -rf etc/systemd/* etc/ct usr/lib/ct usr/libexec/ct usr/bin/ctctl var/lib/ct var/log/journal
+  rm -rf usr/lib/systemd/system/ct[@.-]* usr/local/lib/systemd
+  for wanted in usr/lib/systemd/system/*.target.wants/*; do
+    case ${wanted##*/} in
+    dbus.* | systemd-journald.* | systemd-journald-dev-log.socket | systemd-tmpfiles-setup.service) ;;
+    systemd-journal-flush.service | systemd-user-sessions.service | dev-mqueue.mount) ;;
+    *) rm -f "$wanted" ;;
+    esac
+  done
+  mkdir -p etc/systemd/system etc/systemd/system-generators etc/systemd/journald.conf.d
+  for generator in usr/lib/systemd/system-generators/* usr/local/lib/systemd/system-generators/*; do
+    case ${generator##*/} in
+    podman-*) ;;
+    *) ln -s /dev/null "etc/systemd/system-generators/${generator##*/}" ;;
+    esac
+  done
+  rm -f etc/systemd/system-generators/ct-generator
+  # /proc/sys, the clock and the kernel's log are the host's: nothing here may set or read them.
+  for unit in systemd-sysctl systemd-binfmt systemd-modules-load systemd-udevd systemd-timesyncd; do
+    ln -s /dev/null "etc/systemd/system/$unit.service"
+  done
+  printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\nRateLimitBurst=0\nForwardToSyslog=no\nForwardToWall=no\n' \
+    >etc/systemd/journald.conf.d/ct-tests.conf
+  tr -d - </proc/sys/kernel/random/uuid >etc/machine-id
+  echo "${dir##*/}" | tr -c 'a-z0-9\n' - >etc/hostname
+
+  mount -t proc proc proc
+  mount -t sysfs -o ro sysfs sys # rw is what starts udevd
+  mount -t cgroup2 cgroup2 sys/fs/cgroup
+  mount -t tmpfs -o mode=755,nosuid,nodev tmpfs run
+  mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs tmp
+  mount -t tmpfs -o mode=755,nosuid tmpfs dev
+  for node in null zero full random urandom tty fuse net/tun; do
+    [ ! -e "/dev/$node" ] || (cd /dev && cp -a --parents "$node" "$dir/root/root/dev")
+  done
+  mkdir -p dev/pts dev/shm dev/mqueue mnt srv var/lib/ct run/host
+  mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts
+  mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs dev/shm
+  ln -s pts/ptmx dev/ptmx
+  for link in fd:fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do
+    ln -s "/proc/self/${link#*:}" "dev/${link%:*}"
+  done
+  # An overlay cannot be the upper layer of another one: container roots and layers live on a plain file system.
+  mount -t tmpfs -o mode=755 tmpfs srv
+  mount -t tmpfs -o mode=755 tmpfs var/lib/ct
+  touch run/host/notify
+  mount --bind "$dir/notify" run/host/notify
+  cp -a "$dir/seed/." .
+
+  pivot_root . mnt
+  umount -l /mnt
+  mount --make-rshared / # as on a real host, where a mount made in PID 1's namespace is seen by every unit
+  echo "$pid"
+  ulimit -S -n 1024
+  exec env -i container=ct-testbed NOTIFY_SOCKET=/run/host/notify PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+    /usr/lib/systemd/systemd --system --show-status=no --unit=multi-user.target >&2
+  ;;
+esac

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The machine: made by a boot, used by tests, gone when dropped.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::command::{Command, Output};
+use crate::preparation::{BUSYBOX_ROOTFS, Preparation};
+use crate::{Root, evidence};
+
+/// A running systemd.
+pub struct Machine {
+    name: String,
+    dir: PathBuf,
+    group: PathBuf,
+    guard: Child,
+    /// The guard takes the machine away when this closes, which the kernel does if we are killed.
+    lifeline: Option<ChildStdin>,
+    pid: u32,
+    commands: AtomicU32,
+}
+
+impl Machine {
+    /// Boots the host's own root, with the build installed.
+    ///
+    /// # Panics
+    /// When it does not come up, or comes up degraded.
+    #[track_caller]
+    #[must_use]
+    pub fn boot(name: &str) -> Machine {
+        Machine::boot_from(Root::Host, name)
+    }
+
+    /// Boots this root, with the build installed.
+    ///
+    /// # Panics
+    /// When it does not come up, or comes up degraded.
+    #[track_caller]
+    #[must_use]
+    pub fn boot_from(root: Root, name: &str) -> Machine {
+        Machine::prepare(root, name).boot()
+    }
+
+    /// Starts to describe a machine that finds files at boot.
+    pub fn prepare(root: Root, name: &str) -> Preparation {
+        Preparation::new(root, name)
+    }
+
+    pub(crate) fn new(name: &str, dir: PathBuf, group: PathBuf, mut guard: Child) -> Machine {
+        let lifeline = guard.stdin.take();
+        Machine { name: name.to_owned(), dir, group, guard, lifeline, pid: 0, commands: AtomicU32::new(0) }
+    }
+
+    pub(crate) fn with_pid(mut self, pid: u32) -> Machine {
+        self.pid = pid;
+        self
+    }
+
+    /// Its name, as given to the boot.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its PID 1, as the host counts.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Its `/sys/fs/cgroup`, as the host sees it.
+    #[must_use]
+    pub fn cgroup(&self) -> PathBuf {
+        self.group.join("machine")
+    }
+
+    /// Where its results go if the test fails: `target/ct-tests/NAME`.
+    #[must_use]
+    pub fn results(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Describes a command to run inside.
+    pub fn command<S: AsRef<OsStr>>(&self, argv: impl IntoIterator<Item = S>) -> Command<'_> {
+        Command::new(self, argv)
+    }
+
+    /// Runs a command inside, to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started, or misses its deadline.
+    #[track_caller]
+    pub fn run<S: AsRef<OsStr>>(&self, argv: impl IntoIterator<Item = S>) -> Output {
+        self.command(argv).run()
+    }
+
+    /// Runs a shell script inside, to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started, or misses its deadline.
+    #[track_caller]
+    pub fn shell(&self, script: &str) -> Output {
+        self.run(["sh", "-c", script])
+    }
+
+    /// Writes a file inside, with the directories above it; an older file is replaced, not written into.
+    ///
+    /// # Panics
+    /// When it cannot.
+    #[track_caller]
+    pub fn write_file(&self, path: impl AsRef<Path>, mode: u32, text: impl AsRef<[u8]>) {
+        let mode = format!("{mode:o}");
+        let path = path.as_ref().as_os_str();
+        self.command([
+            "install".as_ref(),
+            "-D".as_ref(),
+            "-m".as_ref(),
+            mode.as_ref(),
+            "/dev/stdin".as_ref(),
+            path,
+        ])
+        .stdin(text)
+        .run()
+        .succeeds();
+    }
+
+    /// Reads a file inside.
+    ///
+    /// # Panics
+    /// When it cannot.
+    #[track_caller]
+    #[must_use]
+    pub fn read_file(&self, path: impl AsRef<Path>) -> String {
+        self.run(["cat".as_ref(), path.as_ref().as_os_str()]).succeeds().stdout
+    }
+
+    /// Writes a container's config, `/etc/ct/containers/NAME.toml`; PID 1 hears of it by [`Machine::daemon_reload`].
+    ///
+    /// # Panics
+    /// When it cannot.
+    #[track_caller]
+    pub fn container(&self, name: &str, toml: &str) {
+        self.write_file(format!("/etc/ct/containers/{name}.toml"), 0o644, toml);
+    }
+
+    /// Makes a root filesystem of busybox for a container. `/srv` and `/var/lib/ct` are plain file systems,
+    /// fit for the upper layer of an overlay; the rest is an overlay itself.
+    ///
+    /// # Panics
+    /// When it cannot.
+    #[track_caller]
+    pub fn busybox_rootfs(&self, path: impl AsRef<Path>) {
+        let path = path.as_ref().as_os_str();
+        self.run(["sh".as_ref(), "-c".as_ref(), BUSYBOX_ROOTFS.as_ref(), "sh".as_ref(), path]).succeeds();
+    }
+
+    /// What the boot, PID 1 and the generators wrote to the console.
+    #[must_use]
+    pub fn console(&self) -> String {
+        fs::read(self.dir.join("console"))
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// A cgroup for one command, out of the way of systemd and of the leak snapshot.
+    pub(crate) fn new_command_cgroup(&self) -> std::io::Result<PathBuf> {
+        let number = self.commands.fetch_add(1, Ordering::Relaxed);
+        let cgroup = self.cgroup().join("harness").join(number.to_string());
+        fs::create_dir_all(&cgroup)?;
+        Ok(cgroup)
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let failed = std::thread::panicking();
+        if failed && self.pid != 0 {
+            evidence::save(self);
+        }
+        drop(self.lifeline.take());
+        let gone = self.guard.wait().is_ok_and(|status| status.success());
+        if failed {
+            return;
+        }
+        assert!(gone, "{} left something behind in {}\n{}", self.name, self.group.display(), self.console());
+        if let Err(error) = fs::remove_dir_all(&self.dir) {
+            panic!("cannot remove {}: {error}", self.dir.display());
+        }
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a machine boots from: a directory with a systemd, used as the lower layer and never written.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// The packages of the Debian 13 root: what the tests need, and Podman to compare with.
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,crun,runc,busybox-static,uidmap,strace,procps,iproute2,\
+                        podman,conmon,netavark";
+
+/// A root directory to boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// The host's own `/`: systemd 252 on Debian 12.
+    Host,
+    /// Debian 13 with systemd 257, made once by mmdebstrap(1) in `CT_TEST_CACHE` (default `/var/cache/ct-tests`).
+    Debian13,
+}
+
+impl Root {
+    /// Every root, for tests that loop.
+    #[must_use]
+    pub fn all() -> [Root; 2] {
+        [Root::Host, Root::Debian13]
+    }
+
+    /// The directory, made if need be; or what is missing for it.
+    pub(crate) fn lower(self) -> Result<PathBuf, String> {
+        static DEBIAN13: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        if !rustix::process::geteuid().is_root() {
+            return Err("a machine needs root".to_owned());
+        }
+        match self {
+            Root::Host => Ok(PathBuf::from("/")),
+            Root::Debian13 => DEBIAN13.get_or_init(cached_debian13).clone(),
+        }
+    }
+}
+
+/// `target/ct-tests`, where the results of this build's tests go. Made if need be.
+pub(crate) fn results_dir() -> PathBuf {
+    // target/debug/deps/machine-0123456789abcdef
+    let program = std::env::current_exe().expect("/proc is mounted");
+    let target = program.ancestors().nth(3).expect("cargo puts tests into target/PROFILE/deps");
+    let dir = target.join("ct-tests");
+    if let Err(error) = fs::create_dir_all(&dir) {
+        panic!("cannot make {}: {error}", dir.display());
+    }
+    dir
+}
+
+fn cached_debian13() -> Result<PathBuf, String> {
+    let cache =
+        std::env::var_os("CT_TEST_CACHE").map_or_else(|| PathBuf::from("/var/cache/ct-tests"), PathBuf::from);
+    let root = cache.join("trixie");
+    make_debian13(&cache, &root).map_err(|error| format!("no Debian 13 in {}: {error}", root.display()))?;
+    Ok(root)
+}
+
+/// One test process makes it, the others wait at the lock; it appears whole or not at all.
+fn make_debian13(cache: &Path, root: &Path) -> Result<(), String> {
+    fs::create_dir_all(cache).map_err(|error| format!("cannot make the directory: {error}"))?;
+    let lock = File::create(cache.join("lock")).map_err(|error| format!("cannot open the lock: {error}"))?;
+    flock(&lock, FlockOperation::LockExclusive).map_err(|error| format!("cannot lock: {error}"))?;
+
+    let recipe = root.join("etc/ct-tests-packages");
+    if fs::read_to_string(&recipe).is_ok_and(|made_with| made_with == PACKAGES) {
+        return Ok(());
+    }
+    let new = cache.join("trixie.new");
+    for stale in [root, &new] {
+        match fs::remove_dir_all(stale) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(format!("cannot remove {}: {error}", stale.display()));
+            }
+            _ => {}
+        }
+    }
+    let made = Command::new("mmdebstrap")
+        .args([
+            "--quiet",
+            "--mode=root",
+            "--variant=minbase",
+            "--aptopt=Acquire::Check-Valid-Until \"false\"",
+        ])
+        .arg(format!("--include={PACKAGES}"))
+        .arg("trixie")
+        .arg(&new)
+        .output()
+        .map_err(|error| format!("cannot run mmdebstrap: {error}"))?;
+    if !made.status.success() {
+        return Err(format!("mmdebstrap: {}\n{}", made.status, String::from_utf8_lossy(&made.stderr)));
+    }
+    fs::write(new.join("etc/ct-tests-packages"), PACKAGES)
+        .and_then(|()| fs::rename(&new, root))
+        .map_err(|error| format!("cannot put it in place: {error}"))
+}

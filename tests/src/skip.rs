@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Tests that cannot run here: a failure in CI, elsewhere a line that the summary counts.
+//!
+//! The test runner has no word for it and counts such a test as passed; `make check` subtracts the lines of
+//! `target/ct-tests/skipped`.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use crate::Root;
+use crate::root::results_dir;
+
+/// The running test as a file name: `machine-boots-host`.
+///
+/// The test runner names the thread after the test; the file is told by the program's name.
+#[must_use]
+pub fn test_name() -> String {
+    let program = std::env::current_exe().expect("/proc is mounted");
+    let program = program.file_name().unwrap_or_default().to_string_lossy();
+    let file = program.rsplit_once('-').map_or(&*program, |(file, _hash)| file);
+    let thread = std::thread::current();
+    format!("{file}-{}", thread.name().unwrap_or("main")).replace("::", "-").replace('_', "-")
+}
+
+/// Runs a test's body with `root`, or says why it cannot run.
+///
+/// # Panics
+/// When the body does; in CI also when a prerequisite is missing.
+pub fn unless_skipped(root: Root, body: fn(Root)) {
+    match root.lower() {
+        Ok(_) => body(root),
+        Err(missing) if std::env::var_os("CI").is_some() => panic!("{missing}"),
+        Err(missing) => note(&format!("SKIP {}: {missing}\n", test_name())),
+    }
+}
+
+fn note(line: &str) {
+    let path = results_dir().join("skipped");
+    let appended = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(line.as_bytes()));
+    // Past the test runner's capture, which hides what a passing test prints.
+    let shown = std::io::stderr().write_all(line.as_bytes());
+    if let Err(error) = appended.and(shown) {
+        panic!("cannot count a skipped test in {}: {error}", path.display());
+    }
+}

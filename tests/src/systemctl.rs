@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The words of systemctl(1) and journalctl(1).
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::{Machine, Output};
+
+/// How long a state may take to come; a state that is there already costs one look.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two looks at a state.
+const INTERVAL: Duration = Duration::from_millis(10);
+
+impl Machine {
+    /// Has PID 1 run the generators and load all units anew.
+    ///
+    /// # Panics
+    /// When systemctl fails.
+    #[track_caller]
+    pub fn daemon_reload(&self) {
+        self.run(["systemctl", "daemon-reload"]).succeeds();
+    }
+
+    /// Starts a unit, and waits for the job.
+    ///
+    /// # Panics
+    /// When the job fails, with the unit's own last words.
+    #[track_caller]
+    pub fn start(&self, unit: &str) {
+        let output = self.try_start(unit);
+        assert!(output.status.success(), "should start: {output}\n{}", self.journal(unit));
+    }
+
+    /// Starts a unit, and waits for the job, which may fail.
+    ///
+    /// # Panics
+    /// When systemctl cannot be run.
+    #[track_caller]
+    pub fn try_start(&self, unit: &str) -> Output {
+        self.run(["systemctl", "start", unit])
+    }
+
+    /// Stops a unit, and waits for the job.
+    ///
+    /// # Panics
+    /// When the job fails.
+    #[track_caller]
+    pub fn stop(&self, unit: &str) {
+        self.run(["systemctl", "stop", unit]).succeeds();
+    }
+
+    /// One property of a unit, as `systemctl show` prints it.
+    ///
+    /// # Panics
+    /// When systemctl fails.
+    #[track_caller]
+    #[must_use]
+    pub fn show(&self, unit: &str, property: &str) -> String {
+        let output = self.run(["systemctl", "show", "--value", "--property", property, unit]).succeeds();
+        output.stdout.trim_end_matches('\n').to_owned()
+    }
+
+    /// One property of a unit, as a number.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[track_caller]
+    #[must_use]
+    pub fn show_number(&self, unit: &str, property: &str) -> u64 {
+        let value = self.show(unit, property);
+        value.parse().unwrap_or_else(|_| panic!("{property} of {unit} should be a number: `{value}`"))
+    }
+
+    /// The main process of a unit, as the machine counts.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    #[must_use]
+    pub fn main_pid(&self, unit: &str) -> u64 {
+        let pid = self.show_number(unit, "MainPID");
+        assert_ne!(pid, 0, "{unit} should have a main process");
+        pid
+    }
+
+    /// Waits until a unit's property has this value.
+    ///
+    /// # Panics
+    /// When it does not within 20 seconds, with the unit's status.
+    #[track_caller]
+    pub fn wait_for(&self, unit: &str, property: &str, value: &str) {
+        let mut seen = String::new();
+        let came = comes_true(|| {
+            seen = self.show(unit, property);
+            seen == value
+        });
+        if !came {
+            let status = self.run(["systemctl", "status", unit]).stdout;
+            panic!("{property} of {unit} should become `{value}`, is `{seen}`\n{status}");
+        }
+    }
+
+    /// Waits until a shell command inside succeeds, where no property of a unit tells.
+    ///
+    /// # Panics
+    /// When it does not within 20 seconds.
+    #[track_caller]
+    pub fn wait_until(&self, condition: &str) {
+        let came = comes_true(|| self.shell(condition).status.success());
+        assert!(came, "should come true: {condition}");
+    }
+
+    /// What a unit and its processes logged, one message a line.
+    ///
+    /// # Panics
+    /// When journalctl fails.
+    #[track_caller]
+    #[must_use]
+    pub fn journal(&self, unit: &str) -> String {
+        self.journalctl(&["--unit", unit, "--output", "cat"])
+    }
+
+    /// The same with every field, oldest first.
+    ///
+    /// # Panics
+    /// When journalctl fails.
+    #[track_caller]
+    #[must_use]
+    pub fn journal_entries(&self, unit: &str) -> Vec<Value> {
+        let lines = self.journalctl(&["--unit", unit, "--output", "json"]);
+        lines.lines().map(|line| serde_json::from_str(line).expect("journalctl prints JSON")).collect()
+    }
+
+    /// What journalctl prints, once everything sent before is written.
+    ///
+    /// # Panics
+    /// When journalctl fails.
+    #[track_caller]
+    #[must_use]
+    pub fn journalctl(&self, options: &[&str]) -> String {
+        self.run(["journalctl", "--sync"]).succeeds();
+        self.run(["journalctl", "--quiet", "--no-pager"].iter().chain(options)).succeeds().stdout
+    }
+}
+
+/// Looks again and again, for a while.
+pub(crate) fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(INTERVAL);
+    }
+}
