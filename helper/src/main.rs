@@ -1,3 +1,81 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Placeholder replaced by the real program.
-fn main() {}
+//! ct-helper(8): the verbs that ct's units run. `start` is the main one; see [`start`].
+
+mod account;
+mod bundle;
+mod capabilities;
+mod cgroup;
+mod claim;
+mod confined;
+mod container_user;
+mod devices;
+mod env_file;
+mod exit;
+mod journal;
+mod mounts;
+mod notify;
+mod read;
+mod ready;
+mod rootfs;
+mod runtime;
+mod seccomp;
+mod start;
+#[expect(unsafe_code, reason = "the only module with unsafe code; see its documentation")]
+mod sys;
+
+use std::process::exit;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::{Failure, HANDED_OVER, Step};
+use crate::journal::Journal;
+use crate::start::Outcome;
+
+/// Starts containers for ct@.service. Not meant to be run by hand: use systemctl.
+#[derive(Debug, Parser)]
+#[command(name = "ct-helper", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start the container NAME and hand its init to PID 1
+    Start { name: String },
+    /// Say why the config of NAME cannot be used, and fail
+    Broken {
+        name: String,
+        /// Reasons that the config's own files do not show
+        reasons: Vec<String>,
+    },
+}
+
+fn main() {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| {
+        // Help and version are no errors; everything else is EX_USAGE.
+        let _ = error.print();
+        exit(if error.use_stderr() { 64 } else { 0 })
+    });
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let (outcome, journal) = match arguments.verb {
+        Verb::Start { name } => {
+            let journal = Journal::connect(&name);
+            (start::start(&name, journal), journal)
+        }
+        Verb::Broken { name, reasons } => {
+            let journal = Journal::connect(&name);
+            let error = read::broken(&name, &reasons, journal);
+            (Err(Failure { step: Step::Config, error }), journal)
+        }
+    };
+    match outcome {
+        Ok(Outcome::HandedOver) => exit(HANDED_OVER),
+        Ok(Outcome::Exited(status)) => exit(status),
+        Ok(Outcome::Killed(signal)) => sys::die_of(signal),
+        Err(failure) => {
+            journal.failure(&failure);
+            exit(failure.error.code())
+        }
+    }
+}

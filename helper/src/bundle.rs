@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! config.json: the container in the runtime's words (OCI runtime-spec, config.md).
+//!
+//! It begins as ct's defaults, or as the bundle's own config.json, and gets on top what the TOML says. What PID 1 has
+//! set already (limits, oom score, resources) is never said a second time.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ct_config::container::{Container, Network, RootSource, Seccomp};
+use ct_config::settings::is_system_init;
+use nix::unistd::{Gid, chown};
+use oci_spec::OciSpecError;
+use oci_spec::runtime::{
+    Capability, Linux, LinuxBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder,
+    LinuxNamespaceType, LinuxSeccomp, PosixRlimit, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User,
+    UserBuilder,
+};
+
+use crate::account::{Account, SubordinateIds};
+use crate::confined;
+use crate::container_user;
+use crate::exit::Error;
+use crate::rootfs::Rootfs;
+use crate::{capabilities, devices, env_file, mounts, seccomp};
+
+/// What a program without an environment of its own finds its commands with.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// runtime-spec's "Masked Paths" and "Readonly Paths": what of /proc and /sys is not namespaced.
+const MASKED: [&str; 11] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Everything config.json is made of.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) container: &'a Container,
+    /// The bundle's own config.json.
+    pub(crate) base: Option<Spec>,
+    pub(crate) rootfs: &'a Rootfs,
+    /// The maps of the user namespace, if there is one.
+    pub(crate) ids: Option<&'a SubordinateIds>,
+    /// `linux.cgroupsPath`
+    pub(crate) cgroup: PathBuf,
+    /// `[[mount]]`, with sources that the runtime can reach.
+    pub(crate) mounts: Vec<ct_config::container::Mount>,
+}
+
+/// Reads the config.json of `root.bundle`.
+pub(crate) fn read_base(source: &RootSource) -> Result<Option<Spec>, Error> {
+    let RootSource::Bundle(directory) = source else { return Ok(None) };
+    confined::host_directory(directory).map_err(|e| Error::open("bundle", directory, e))?;
+    let path = directory.join("config.json");
+    let opened = confined::host_path(&path).map_err(|e| Error::open("bundle config", &path, e))?;
+    let bytes = confined::read_regular(&opened).map_err(|e| Error::open("bundle config", &path, e))?;
+    serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::ConfigText(format!("{}: {e}", path.display())))
+}
+
+/// Where a bundle's root is: relative to the bundle unless absolute.
+pub(crate) fn base_root(source: &RootSource, base: Option<&Spec>) -> Option<PathBuf> {
+    let RootSource::Bundle(directory) = source else { return None };
+    let root = base?.root().as_ref()?.path();
+    Some(directory.join(root))
+}
+
+/// Puts the parts together.
+pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
+    let container = parts.container;
+    let own_config = parts.base.is_some();
+    let mut spec = match parts.base {
+        Some(base) => base,
+        None => defaults()?,
+    };
+    let readonly = parts.rootfs.readonly.or_else(|| spec.root().as_ref().and_then(|root| root.readonly()));
+    let root = RootBuilder::default().path(&parts.rootfs.path).readonly(readonly.unwrap_or(false)).build();
+    spec.set_root(Some(root.map_err(malformed)?));
+    if container.hostname.is_some() || !own_config {
+        spec.set_hostname(Some(container.hostname.clone().unwrap_or_else(|| container.name.to_string())));
+    }
+
+    let mut process = spec.process().clone().unwrap_or_default();
+    let capabilities = set_process(&mut process, container, parts.rootfs, own_config)?;
+    let system_init = process.args().as_ref().is_some_and(|args| is_system_init(args));
+    set_environment(&mut process, container, own_config, system_init)?;
+    spec.set_process(Some(process));
+
+    let mut linux = spec.linux().clone().unwrap_or_default();
+    set_namespaces(&mut linux, container, parts.ids, own_config)?;
+    linux.set_cgroups_path(Some(parts.cgroup));
+    match &container.security.seccomp {
+        None if own_config => {}
+        wanted => {
+            let filter = read_seccomp(wanted.as_ref().unwrap_or(&Seccomp::Default), &capabilities)?;
+            linux.set_seccomp(filter);
+        }
+    }
+    let mut all_mounts = match spec.mounts().clone() {
+        Some(bundled) if own_config => bundled,
+        _ => mounts::defaults(container, parts.ids, system_init)?,
+    };
+    mounts::add(&mut all_mounts, &parts.mounts)?;
+    devices::add(&mut linux, &mut all_mounts, &container.security.devices, parts.ids.is_some(), own_config)?;
+    spec.set_mounts(Some(all_mounts));
+    spec.set_linux(Some(linux));
+    Ok(spec)
+}
+
+/// ct's own defaults, before the TOML is applied.
+fn defaults() -> Result<Spec, Error> {
+    let process = ProcessBuilder::default()
+        .terminal(false)
+        .user(UserBuilder::default().uid(0_u32).gid(0_u32).build().map_err(malformed)?)
+        .args(vec!["/sbin/init".to_owned()])
+        .env(Vec::<String>::new())
+        .cwd("/")
+        .no_new_privileges(true)
+        .build()
+        .map_err(malformed)?;
+    let linux = LinuxBuilder::default()
+        .namespaces(Vec::<LinuxNamespace>::new())
+        .masked_paths(MASKED.map(str::to_owned))
+        .readonly_paths(READONLY.map(str::to_owned))
+        .build()
+        .map_err(malformed)?;
+    // 1.0.2: what the oldest supported runtimes accept.
+    SpecBuilder::default().version("1.0.2").process(process).linux(linux).build().map_err(malformed)
+}
+
+/// Command, directory, user, capabilities. Returns the capabilities, which the system-call filter depends on.
+fn set_process(
+    process: &mut Process,
+    container: &Container,
+    rootfs: &Rootfs,
+    own_config: bool,
+) -> Result<Vec<Capability>, Error> {
+    if process.terminal() == Some(true) {
+        return Err(Error::ConfigText("the bundle asks for a terminal, which is not supported yet".to_owned()));
+    }
+    if let Some(command) = &container.process.command {
+        process.set_args(Some(command.clone()));
+    }
+    if let Some(cwd) = &container.process.cwd {
+        process.set_cwd(cwd.clone());
+    }
+    if let Some(user) = container_user::resolve(&rootfs.directory, &container.process)? {
+        let umask = process.user().umask();
+        let mut resolved: User = UserBuilder::default()
+            .uid(user.uid)
+            .gid(user.gid)
+            .additional_gids(user.groups)
+            .build()
+            .map_err(malformed)?;
+        resolved.set_umask(umask);
+        process.set_user(resolved);
+    }
+    let bundled = process.capabilities().as_ref().filter(|_| own_config).map(|sets| {
+        let set = sets.bounding().iter().flatten().copied();
+        set.collect::<Vec<Capability>>()
+    });
+    let security = &container.security;
+    let untouched = security.capabilities_add.is_empty() && security.capabilities_drop.is_empty();
+    let capabilities = capabilities::effective(security, bundled)?;
+    if !own_config || !untouched {
+        process.set_capabilities(Some(capabilities::sets(&capabilities)?));
+    }
+    if let Some(wanted) = security.no_new_privileges {
+        process.set_no_new_privileges(Some(wanted));
+    }
+    let limited = |limit: &PosixRlimit| {
+        let name = limit.typ().to_string();
+        container.limits.keys().any(|resource| resource.rlimit_name() == name)
+    };
+    process.set_rlimits(process.rlimits().clone().map(|mut limits| {
+        limits.retain(|limit| !limited(limit));
+        limits
+    }));
+    if container.oom.score_adjust.is_some() {
+        process.set_oom_score_adj(None);
+    }
+    Ok(capabilities)
+}
+
+/// The environment is what the config says and nothing of ours: a bundle's, then `env_file`, then `env`. Only `PATH`
+/// is filled in when nobody says it, and `container`, by which a systemd inside knows where it is.
+fn set_environment(
+    process: &mut Process,
+    container: &Container,
+    own_config: bool,
+    system_init: bool,
+) -> Result<(), Error> {
+    let mut environment: BTreeMap<String, String> = BTreeMap::new();
+    if !own_config {
+        environment.insert("PATH".to_owned(), DEFAULT_PATH.to_owned());
+        if system_init {
+            environment.insert("container".to_owned(), "ct".to_owned());
+        }
+    }
+    for assignment in process.env().iter().flatten() {
+        let (key, value) = assignment.split_once('=').unwrap_or((assignment, ""));
+        environment.insert(key.to_owned(), value.to_owned());
+    }
+    environment.extend(env_file::read_all(&container.process.env_files)?);
+    environment.extend(container.process.env.clone());
+    process.set_env(Some(environment.iter().map(|(key, value)| format!("{key}={value}")).collect()));
+    Ok(())
+}
+
+/// Namespaces of the container's own, the network's as configured, and the user namespace with its maps.
+fn set_namespaces(
+    linux: &mut Linux,
+    container: &Container,
+    ids: Option<&SubordinateIds>,
+    own_config: bool,
+) -> Result<(), Error> {
+    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network as Net, Pid, User as Users, Uts};
+    let mut namespaces = linux.namespaces().clone().unwrap_or_default();
+    let mut add = |typ: LinuxNamespaceType, path: Option<&Path>| -> Result<(), Error> {
+        namespaces.retain(|known| known.typ() != typ);
+        let mut builder = LinuxNamespaceBuilder::default().typ(typ);
+        if let Some(path) = path {
+            builder = builder.path(path);
+        }
+        namespaces.push(builder.build().map_err(malformed)?);
+        Ok(())
+    };
+    if !own_config {
+        for typ in [Pid, Ipc, Uts, Mount, Cgroup] {
+            add(typ, None)?;
+        }
+    }
+    match (&container.network, own_config) {
+        (Some(Network::None), _) | (None, false) => add(Net, None)?,
+        (Some(Network::Namespace(path)), _) => add(Net, Some(path))?,
+        (Some(Network::Host), _) => namespaces.retain(|known| known.typ() != Net),
+        (None, true) => {}
+    }
+    if let Some(ids) = ids {
+        let mut add = |typ: LinuxNamespaceType| -> Result<(), Error> {
+            namespaces.retain(|known| known.typ() != typ);
+            namespaces.push(LinuxNamespaceBuilder::default().typ(typ).build().map_err(malformed)?);
+            Ok(())
+        };
+        add(Users)?;
+        linux.set_uid_mappings(Some(mappings(&ids.uid)?));
+        linux.set_gid_mappings(Some(mappings(&ids.gid)?));
+    }
+    linux.set_namespaces(Some(namespaces));
+    Ok(())
+}
+
+fn mappings(ranges: &[ct_config::container::IdRange]) -> Result<Vec<LinuxIdMapping>, Error> {
+    ranges
+        .iter()
+        .map(|range| {
+            let builder = LinuxIdMappingBuilder::default();
+            builder.container_id(range.container).host_id(range.host).size(range.count).build().map_err(malformed)
+        })
+        .collect()
+}
+
+fn read_seccomp(wanted: &Seccomp, capabilities: &[Capability]) -> Result<Option<LinuxSeccomp>, Error> {
+    match wanted {
+        Seccomp::Default => seccomp::default_filter(capabilities).map(Some),
+        Seccomp::Unconfined => Ok(None),
+        Seccomp::File(path) => {
+            let opened = confined::host_path(path).map_err(|e| Error::open("seccomp file", path, e))?;
+            let bytes = confined::read_regular(&opened).map_err(|e| Error::open("seccomp file", path, e))?;
+            serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|e| Error::ConfigText(format!("{}: {e}", path.display())))
+        }
+    }
+}
+
+/// Writes config.json where the runtime, running as `account`, can read it and nobody but root can change it: it may
+/// hold secrets in its environment.
+pub(crate) fn write(spec: &Spec, directory: &Path, account: &Account) -> Result<(), Error> {
+    let path = directory.join("config.json");
+    let failed = |what: &str, source: std::io::Error| Error::system(format!("{what} {}", path.display()), source);
+    let json = serde_json::to_vec(spec).map_err(|e| failed("render", e.into()))?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o640)
+        .open(&path)
+        .map_err(|e| failed("create", e))?;
+    file.write_all(&json).map_err(|e| failed("write", e))?;
+    if !account.is_root() {
+        for readable in [directory, &path] {
+            chown(readable, None, Some(Gid::from_raw(account.gid))).map_err(|e| failed("chown", e.into()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A builder of the specification's types refused: a defect of ours, said as such.
+pub(crate) fn malformed(error: OciSpecError) -> Error {
+    Error::system("build config.json", std::io::Error::other(error))
+}

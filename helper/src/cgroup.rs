@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The two cgroups below the unit's own: `supervisor/` for the helper while it lives, `payload/` for the container.
+//!
+//! cgroup2 allows no processes in a group that hands controllers on (cgroups(7), "no internal processes"), so the
+//! helper leaves the unit's group first. The unit's own files, with the limits in them, stay PID 1's and root's; only
+//! `payload/` is ever given away. See systemd's CGROUP_DELEGATION.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use ct_config::name::ContainerName;
+use nix::unistd::{Gid, Uid, chown};
+
+use crate::exit::Error;
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// The unit's cgroup, prepared.
+#[derive(Debug)]
+pub(crate) struct UnitCgroup {
+    /// As in /proc/self/cgroup: `/ct.slice/ct@web.service`.
+    path: String,
+}
+
+impl UnitCgroup {
+    /// Finds the unit's cgroup, makes both groups and moves this process to `supervisor/`.
+    pub(crate) fn prepare(name: &ContainerName) -> Result<Self, Error> {
+        let unit = name.unit();
+        let text = fs::read_to_string("/proc/self/cgroup").map_err(|e| Error::system("read /proc/self/cgroup", e))?;
+        let path = text
+            .lines()
+            .find_map(|line| line.strip_prefix("0::"))
+            .filter(|path| path.rsplit('/').next() == Some(unit.as_str()))
+            .ok_or_else(|| Error::Refused(format!("not in the control group of {unit}")))?
+            .to_owned();
+        if !Path::new(ROOT).join("cgroup.controllers").exists() {
+            return Err(Error::Refused(format!("cgroup2 is not mounted at {ROOT} (ct needs the unified hierarchy)")));
+        }
+        let cgroup = Self { path };
+        for child in ["supervisor", "payload"] {
+            let path = cgroup.host_path().join(child);
+            match fs::create_dir(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::system(format!("mkdir {}", path.display()), e));
+                }
+                _ => {}
+            }
+        }
+        cgroup.write("supervisor/cgroup.procs", "0")?;
+        Ok(cgroup)
+    }
+
+    /// Hands every controller of the unit on to `payload/`, so that a container with a systemd of its own can use
+    /// them. One that cannot be handed on (realtime processes block `cpu`) is left out; returned are those.
+    pub(crate) fn delegate_controllers(&self) -> Result<Vec<String>, Error> {
+        let available = self.read("cgroup.controllers")?;
+        let refused = available
+            .split_whitespace()
+            .filter(|controller| self.write("cgroup.subtree_control", &format!("+{controller}")).is_err())
+            .map(str::to_owned)
+            .collect();
+        Ok(refused)
+    }
+
+    /// Gives `payload/` to a user: the directory and the files that the kernel lists as safe to delegate.
+    pub(crate) fn give_payload(&self, uid: u32, gid: u32) -> Result<(), Error> {
+        let payload = self.host_path().join("payload");
+        let give = |path: &Path| chown(path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        give(&payload).map_err(|e| Error::system(format!("chown {}", payload.display()), e))?;
+        let listed = fs::read_to_string("/sys/kernel/cgroup/delegate")
+            .unwrap_or_else(|_| "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n".to_owned());
+        for file in listed.lines().map(|name| payload.join(name)) {
+            match give(&file) {
+                // Files of controllers that are not enabled here.
+                Ok(()) | Err(nix::errno::Errno::ENOENT) => {}
+                Err(e) => return Err(Error::system(format!("chown {}", file.display()), e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// `payload/cgroup.procs`, for a child that joins before it gives up its rights.
+    pub(crate) fn open_payload_procs(&self) -> Result<OwnedFd, Error> {
+        let path = self.host_path().join("payload/cgroup.procs");
+        let file = fs::OpenOptions::new().write(true).open(&path);
+        Ok(file.map_err(|e| Error::system(format!("open {}", path.display()), e))?.into())
+    }
+
+    /// `linux.cgroupsPath` of config.json.
+    pub(crate) fn payload(&self) -> PathBuf {
+        PathBuf::from(format!("{}/payload", self.path))
+    }
+
+    /// Whether a process is in `payload/` or below.
+    pub(crate) fn holds(&self, pid: i32) -> bool {
+        let payload = format!("{}/payload", self.path);
+        fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| {
+            text.lines()
+                .filter_map(|line| line.strip_prefix("0::"))
+                // The kernel marks the group of a dead process's removed cgroup.
+                .map(|path| path.trim_end_matches(" (deleted)"))
+                .any(|path| path == payload || path.starts_with(&format!("{payload}/")))
+        })
+    }
+
+    fn host_path(&self) -> PathBuf {
+        Path::new(ROOT).join(self.path.trim_start_matches('/'))
+    }
+
+    fn read(&self, file: &str) -> Result<String, Error> {
+        let path = self.host_path().join(file);
+        fs::read_to_string(&path).map_err(|e| Error::system(format!("read {}", path.display()), e))
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<(), Error> {
+        let path = self.host_path().join(file);
+        // Not fs::write(): O_CREAT on a cgroup file is refused with a confusing EACCES when it does not exist.
+        let mut opened = fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .map_err(|e| Error::system(format!("open {}", path.display()), e))?;
+        std::io::Write::write_all(&mut opened, text.as_bytes())
+            .map_err(|e| Error::system(format!("write {text:?} to {}", path.display()), e))
+    }
+}

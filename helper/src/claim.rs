@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The unit this process runs in, and its run-time directory.
+//!
+//! PID 1 made /run/ct/NAME/ (`RuntimeDirectory=`) and removes it with the unit; what ct puts there needs no cleaning.
+//! The lock keeps a second `ct-helper start` out, were it run by hand; it goes with its holder, however that ends.
+
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use ct_config::name::ContainerName;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid, chown};
+
+use crate::account::Account;
+use crate::exit::Error;
+
+/// /run/ct/NAME/ of a claimed container.
+#[derive(Debug)]
+pub(crate) struct RunDirectory {
+    path: PathBuf,
+    /// Held until the helper exits.
+    _lock: Flock<std::os::fd::OwnedFd>,
+}
+
+impl RunDirectory {
+    /// Claims the directory that PID 1 made for `name`, and empties it of what a crashed run may have left.
+    pub(crate) fn claim(name: &ContainerName) -> Result<Self, Error> {
+        let path = Path::new("/run/ct").join(name.as_str());
+        if std::env::var_os("RUNTIME_DIRECTORY").as_deref() != Some(path.as_os_str()) {
+            return Err(Error::Usage(format!(
+                "`ct-helper start` is what ct@{name}.service runs; use `systemctl start ct@{name}`"
+            )));
+        }
+        let failed = |what: &str, source: std::io::Error| Error::system(format!("{what} {}", path.display()), source);
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let directory = nix::fcntl::open(&path, flags, Mode::empty()).map_err(|e| failed("open", e.into()))?;
+        let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+            nix::errno::Errno::EWOULDBLOCK => Error::Refused(format!("{name} is being started by another process")),
+            errno => failed("lock", errno.into()),
+        })?;
+        for entry in std::fs::read_dir(&path).map_err(|e| failed("read", e))? {
+            let entry = entry.map_err(|e| failed("read", e))?;
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let removed = if is_directory {
+                std::fs::remove_dir_all(entry.path())
+            } else {
+                std::fs::remove_file(entry.path())
+            };
+            removed.map_err(|e| failed("remove what was left in", e))?;
+        }
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Lets the account and the container's root walk through to the mount points below. Nothing in here can be
+    /// listed by them, and what must stay secret has modes of its own.
+    pub(crate) fn open_for_traversal(&self) -> Result<(), Error> {
+        std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(0o711))
+            .map_err(|e| Error::system(format!("chmod {}", self.path.display()), e))
+    }
+
+    /// Makes a directory for root alone.
+    pub(crate) fn make(&self, name: &str, mode: u32) -> Result<PathBuf, Error> {
+        let path = self.path.join(name);
+        std::fs::DirBuilder::new()
+            .mode(mode)
+            .create(&path)
+            .map_err(|e| Error::system(format!("mkdir {}", path.display()), e))?;
+        Ok(path)
+    }
+
+    /// Makes a directory that the account owns: the runtime's own state.
+    pub(crate) fn make_owned(&self, name: &str, account: &Account) -> Result<PathBuf, Error> {
+        let path = self.make(name, 0o700)?;
+        if !account.is_root() {
+            chown(&path, Some(Uid::from_raw(account.uid)), Some(Gid::from_raw(account.gid)))
+                .map_err(|e| Error::system(format!("chown {}", path.display()), e))?;
+        }
+        Ok(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The helper's own log lines: the journal's native protocol with fields, stderr where journald is not there.
+//!
+//! The helper exits right after it has said why it failed. journald looks up the sender's cgroup when it *reads* the
+//! line, and a process that is gone has none, so that the line would not be found under `journalctl -u ct@NAME`.
+//! `OBJECT_SYSTEMD_UNIT=`, sent by root, is matched by `-u` too and does not depend on who is still alive.
+
+use std::io::Write;
+
+use tracing_subscriber::layer::SubscriberExt;
+
+use crate::exit::{Failure, Step};
+
+/// Where the lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Journal {
+    /// journald's socket.
+    Native,
+    /// Whatever PID 1 connected to file descriptor 2.
+    Stderr,
+}
+
+impl Journal {
+    /// Connects for the container `name` (as it was given, perhaps not a valid one).
+    pub(crate) fn connect(name: &str) -> Self {
+        let name: String = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
+        let Ok(layer) = tracing_journald::layer() else { return Self::Stderr };
+        let layer = layer.with_field_prefix(None).with_syslog_identifier("ct-helper".to_owned()).with_custom_fields([
+            ("CT_NAME", name.clone()),
+            ("OBJECT_SYSTEMD_UNIT", format!("ct@{name}.service")),
+        ]);
+        match tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)) {
+            Ok(()) => Self::Native,
+            Err(_already_set) => Self::Stderr,
+        }
+    }
+
+    /// One line an operator can act on, for each line of the failure.
+    pub(crate) fn failure(self, failure: &Failure) {
+        for line in failure.to_string().lines() {
+            match self {
+                Self::Native => {
+                    tracing::error!(CT_STEP = failure.step.as_str(), CT_STATUS = failure.error.code(), "{line}");
+                }
+                Self::Stderr => on_stderr(&format!("{}: {line}", failure.step.as_str())),
+            }
+        }
+    }
+
+    /// A survived oddity.
+    pub(crate) fn warning(self, step: Step, line: &str) {
+        match self {
+            Self::Native => tracing::warn!(CT_STEP = step.as_str(), "{line}"),
+            Self::Stderr => on_stderr(line),
+        }
+    }
+}
+
+/// Nothing can be done about a stderr that does not take the line.
+fn on_stderr(line: &str) {
+    let _ = writeln!(std::io::stderr(), "ct-helper: {line}");
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The mounts that the runtime makes inside the container: the usual ones of a Linux system and the config's own.
+
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use ct_config::container::{self, Container, Create, Network};
+use nix::fcntl::OFlag;
+use nix::mount::MsFlags;
+use oci_spec::runtime::{Mount, MountBuilder};
+
+use crate::account::{SubordinateIds, host_id};
+use crate::bundle::malformed;
+use crate::claim::RunDirectory;
+use crate::confined;
+use crate::exit::Error;
+use crate::rootfs::Rootfs;
+
+/// The group `tty` of Debian and nearly everyone: who may write to a terminal.
+const TTY_GROUP: u32 = 5;
+
+/// /proc, /dev, /sys and what lies below them; for an init system also its /run and /tmp.
+pub(crate) fn defaults(
+    container: &Container,
+    ids: Option<&SubordinateIds>,
+    system_init: bool,
+) -> Result<Vec<Mount>, Error> {
+    let has_tty_group = ids.is_none_or(|ids| host_id(&ids.gid, TTY_GROUP).is_some());
+    let devpts: &[&str] = if has_tty_group {
+        &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
+    } else {
+        &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
+    };
+    // A user namespace may mount sysfs only with a network namespace of its own: it shows the network's devices.
+    let foreign_network = !matches!(container.network, None | Some(Network::None));
+    let sys: (&str, &str, &[&str]) = if ids.is_some() && foreign_network {
+        ("none", "/sys", &["rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"])
+    } else {
+        ("sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"])
+    };
+    // Below its own cgroup namespace a systemd needs to make groups; for everybody else they are to be seen only.
+    let cgroup: &[&str] = if system_init {
+        &["nosuid", "noexec", "nodev", "relatime", "rw"]
+    } else {
+        &["nosuid", "noexec", "nodev", "relatime", "ro"]
+    };
+    let mut mounts = vec![
+        one("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])?,
+        one("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
+        one("/dev/pts", "devpts", "devpts", devpts)?,
+        one("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"])?,
+        one("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?,
+        one("/sys", sys.0, sys.1, sys.2)?,
+        one("/sys/fs/cgroup", "cgroup", "cgroup", cgroup)?,
+    ];
+    if system_init {
+        mounts.push(one("/run", "tmpfs", "tmpfs", &["nosuid", "nodev", "mode=755"])?);
+        mounts.push(one("/tmp", "tmpfs", "tmpfs", &["nosuid", "nodev", "mode=1777"])?);
+    }
+    Ok(mounts)
+}
+
+fn one(destination: &str, kind: &str, source: &str, options: &[&str]) -> Result<Mount, Error> {
+    MountBuilder::default()
+        .destination(destination)
+        .typ(kind)
+        .source(source)
+        .options(options.iter().map(|option| (*option).to_owned()).collect::<Vec<_>>())
+        .build()
+        .map_err(malformed)
+}
+
+/// Checks the sources and targets of `[[mount]]`, and brings bind sources to where the runtime can reach them.
+///
+/// An account need not be able to walk to a directory that root gives to its container: root binds it below
+/// /run/ct/NAME/, in the private mount namespace. The source is opened once and mounted as what was opened.
+pub(crate) fn prepare(
+    mounts: &[container::Mount],
+    rootfs: &Rootfs,
+    run: &RunDirectory,
+    through_account: bool,
+) -> Result<Vec<container::Mount>, Error> {
+    let mut staging: Option<PathBuf> = None;
+    let mut prepared = Vec::with_capacity(mounts.len());
+    for (number, mount) in mounts.iter().enumerate() {
+        let mut mount = mount.clone();
+        if mount.create == Create::No {
+            confined::in_root(&rootfs.directory, &mount.target, OFlag::O_PATH)
+                .map_err(|e| Error::open("mount target in the container", &mount.target, e))?;
+        }
+        if mount.kind == "bind" {
+            let source = confined::host_path(&mount.source).map_err(|e| Error::open("mount source", &mount.source, e))?;
+            let is_directory = std::fs::metadata(format!("/proc/self/fd/{}", source.as_raw_fd()))
+                .map_err(|e| Error::open("mount source", &mount.source, e))?
+                .is_dir();
+            let fits = match mount.create {
+                Create::Dir => is_directory,
+                Create::File => !is_directory,
+                Create::AsSource | Create::No => true,
+            };
+            if !fits {
+                let (is, wanted) = if is_directory { ("a directory", "file") } else { ("no directory", "dir") };
+                let source = mount.source.display();
+                return Err(Error::ConfigText(format!("mount source {source} is {is}, but create = {wanted:?}")));
+            }
+            if through_account {
+                let directory = match &staging {
+                    Some(made) => made.clone(),
+                    None => run.make("mounts", 0o711)?,
+                };
+                mount.source = stage(&source, &directory.join(number.to_string()), is_directory)?;
+                staging = Some(directory);
+            }
+        }
+        prepared.push(mount);
+    }
+    Ok(prepared)
+}
+
+/// Binds an opened source at `target`.
+fn stage(source: &impl AsRawFd, target: &Path, is_directory: bool) -> Result<PathBuf, Error> {
+    let made = if is_directory { std::fs::create_dir(target) } else { std::fs::write(target, "") };
+    made.map_err(|e| Error::system(format!("create {}", target.display()), e))?;
+    let source = format!("/proc/self/fd/{}", source.as_raw_fd());
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+    nix::mount::mount(Some(source.as_str()), target, None::<&str>, flags, None::<&str>)
+        .map_err(|e| Error::system(format!("bind mount at {}", target.display()), e))?;
+    Ok(target.to_owned())
+}
+
+/// Adds the config's mounts; one with the target of an earlier mount takes its place.
+pub(crate) fn add(mounts: &mut Vec<Mount>, configured: &[container::Mount]) -> Result<(), Error> {
+    for mount in configured {
+        let mut options = mount.options.clone();
+        let has = |names: &[&str]| mount.options.iter().any(|option| names.contains(&option.as_str()));
+        if mount.kind == "bind" {
+            if !has(&["bind", "rbind"]) {
+                options.insert(0, "rbind".to_owned());
+            }
+            let propagation = ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"];
+            if !has(&propagation) {
+                options.push("rprivate".to_owned());
+            }
+        }
+        let made = MountBuilder::default()
+            .destination(&mount.target)
+            .typ(if mount.kind == "bind" { "none" } else { mount.kind.as_str() })
+            .source(&mount.source)
+            .options(options)
+            .build()
+            .map_err(malformed)?;
+        mounts.retain(|known| known.destination() != &mount.target);
+        mounts.push(made);
+    }
+    Ok(())
+}

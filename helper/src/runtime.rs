@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The OCI runtime: one run of it creates and starts the container, and leaves init behind as a child of the helper.
+//!
+//! `run --detach` is create and start in one process; between the two there is nothing for ct to do, and loading the
+//! runtime twice would cost more than all the rest of a start. The helper is a subreaper (prctl(2)), so that init
+//! becomes its child when the runtime exits: its pid cannot be reused and its exit status cannot be lost while the
+//! helper lives.
+
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ct_config::container::{self, RuntimeFamily};
+use ct_config::name::ContainerName;
+use nix::unistd::{Gid, Uid};
+
+use crate::account::Account;
+use crate::cgroup::UnitCgroup;
+use crate::exit::Error;
+use crate::sys;
+
+/// Where a runtime given by its bare name is looked for, and what it finds newuidmap(1) with.
+const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A runtime that is there and can be executed.
+#[derive(Debug)]
+pub(crate) struct Runtime<'a> {
+    configured: &'a container::Runtime,
+    program: PathBuf,
+}
+
+/// Where the runtime finds and leaves its things.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// The directory of config.json.
+    pub(crate) bundle: PathBuf,
+    /// A directory that belongs to the account: the runtime's state, its log, the pid file.
+    pub(crate) state: PathBuf,
+}
+
+/// The container's first process: a child of this one, not yet waited for.
+#[derive(Debug)]
+pub(crate) struct Init {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+}
+
+impl<'a> Runtime<'a> {
+    /// Finds the program.
+    pub(crate) fn locate(configured: &'a container::Runtime) -> Result<Self, Error> {
+        let missing = |reason: &str| Error::RuntimeMissing { name: configured.name.clone(), reason: reason.to_owned() };
+        let program = if configured.program.is_absolute() {
+            Some(configured.program.clone()).filter(|path| path.exists())
+        } else {
+            SEARCH_PATH.split(':').map(|directory| Path::new(directory).join(&configured.program)).find(|path| path.exists())
+        };
+        let program = program.ok_or_else(|| {
+            missing(&if configured.program.is_absolute() {
+                format!("no file {}", configured.program.display())
+            } else {
+                format!("no {} in {SEARCH_PATH}", configured.program.display())
+            })
+        })?;
+        let executable = std::fs::metadata(&program).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+        if !executable {
+            return Err(missing(&format!("{} is not an executable file", program.display())));
+        }
+        Ok(Self { configured, program })
+    }
+
+    /// Creates and starts the container, as the account, and returns its init.
+    pub(crate) fn run(
+        &self,
+        name: &ContainerName,
+        places: &Places,
+        account: &Account,
+        cgroup: &UnitCgroup,
+    ) -> Result<Init, Error> {
+        nix::sys::prctl::set_child_subreaper(true).map_err(|e| Error::system("prctl(PR_SET_CHILD_SUBREAPER)", e))?;
+        let pid_file = places.state.join("pid");
+        let log = places.state.join("log");
+        let mut command = self.command(places, &log);
+        command.arg("run").arg("--detach").arg("--bundle").arg(&places.bundle).arg("--pid-file").arg(&pid_file);
+        command.arg(name.as_str());
+        set_environment(&mut command, account, places);
+        if !account.is_root() {
+            let switch = sys::Switch {
+                uid: Uid::from_raw(account.uid),
+                gid: Gid::from_raw(account.gid),
+                cgroup_procs: cgroup.open_payload_procs()?,
+            };
+            sys::switch_user_before_exec(&mut command, switch);
+        }
+        let status = command
+            .stdin(Stdio::null())
+            .status()
+            .map_err(|e| Error::system(format!("execute {} as {}", self.program.display(), account.name), e))?;
+        if !status.success() {
+            return Err(self.failed(&log, &status.to_string()));
+        }
+        self.adopt(&pid_file, cgroup).map_err(|reason| self.failed(&log, &reason))
+    }
+
+    /// The program with its global options.
+    fn command(&self, places: &Places, log: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.configured.arguments).arg("--root").arg(places.state.join("containers"));
+        command.arg("--log").arg(log).arg("--log-format").arg("json");
+        if self.configured.family == RuntimeFamily::Crun {
+            // Its default depends on how it was built; PID 1 has made our cgroup already.
+            command.arg("--cgroup-manager=cgroupfs");
+        }
+        command
+    }
+
+    /// Takes the process that the pid file names for init only if it is our own child, in the container's cgroup: the
+    /// file lies in a directory that the account may write to.
+    fn adopt(&self, pid_file: &Path, cgroup: &UnitCgroup) -> Result<Init, String> {
+        let text = read_untrusted(pid_file).map_err(|e| format!("it left no pid file: {e}"))?;
+        let pid: i32 = text.trim().parse().ok().filter(|pid| *pid > 1).ok_or("its pid file names no process")?;
+        let pidfd = sys::pidfd_open(pid).map_err(|e| format!("its pid file names no process: {e}"))?;
+        if parent_of(pid) != i32::try_from(std::process::id()).ok() {
+            return Err(format!("process {pid} of its pid file is not the container's init"));
+        }
+        if !cgroup.holds(pid) {
+            return Err(format!("the container's init {pid} is not in {}", cgroup.payload().display()));
+        }
+        Ok(Init { pid, pidfd })
+    }
+
+    /// The runtime's own words for what went wrong, or how it ended when it said nothing.
+    fn failed(&self, log: &Path, otherwise: &str) -> Error {
+        let said = read_untrusted(log).ok().and_then(|text| last_error(&text));
+        Error::RuntimeFailed { name: self.configured.name.clone(), reason: said.unwrap_or_else(|| otherwise.to_owned()) }
+    }
+}
+
+/// The runtime's environment, all of it: what PID 1 tells us (NOTIFY_SOCKET, LISTEN_FDS, INVOCATION_ID) is for us
+/// alone. crun and runc would wait for the container's own READY=1 if they saw the first.
+fn set_environment(command: &mut Command, account: &Account, places: &Places) {
+    command
+        .env_clear()
+        .env("PATH", SEARCH_PATH)
+        .env("HOME", &account.home)
+        .env("USER", &account.name)
+        .env("LOGNAME", &account.name)
+        .env("XDG_RUNTIME_DIR", &places.state)
+        .current_dir("/");
+}
+
+/// Reads a small file from a directory that is not root's: never a link, never something that blocks.
+fn read_untrusted(path: &Path) -> std::io::Result<String> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(64 * 1024).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The parent of a process, from proc_pid_stat(5): the second field after the command's closing parenthesis.
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The last message of level error in a log of JSON lines, or the last line of any other; on one line and bounded.
+fn last_error(log: &str) -> Option<String> {
+    let message = |line: &str| -> Option<String> {
+        let entry: serde_json::Value = serde_json::from_str(line).ok()?;
+        let level = entry.get("level").and_then(|level| level.as_str()).unwrap_or("error");
+        let text = entry.get("msg")?.as_str()?;
+        ["error", "fatal", "panic"].contains(&level).then(|| text.to_owned())
+    };
+    let said = log.lines().rev().find_map(message);
+    let said = said.or_else(|| log.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned))?;
+    Some(said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_error_is_what_is_told() {
+        let log = "{\"level\":\"warning\",\"msg\":\"w\"}\n{\"msg\":\"no\\nsuch file\",\"level\":\"error\",\"time\":\"t\"}\n";
+        assert_eq!(last_error(log), Some("no such file".into()));
+        assert_eq!(last_error("plain text\n\n"), Some("plain text".into()));
+        assert_eq!(last_error(""), None);
+        assert_eq!(last_error(&"x".repeat(5000)).map(|text| text.len()), Some(500));
+    }
+
+    #[test]
+    fn parents_are_read_past_hostile_command_names() {
+        assert_eq!(parent_of(i32::try_from(std::process::id()).unwrap()), Some(nix::unistd::getppid().as_raw()));
+        assert_eq!(parent_of(0), None);
+    }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `ct-helper start NAME`: the steps of a start, in order, from the config to the handover.
+//!
+//! Killed between any two of them it leaves nothing: mounts live in the unit's private mount namespace, processes in
+//! its cgroup, files in its RuntimeDirectory=, and PID 1 takes all three away with the unit.
+
+use ct_config::container::{Container, IdMap};
+
+use crate::account::{Account, SubordinateIds, host_id};
+use crate::bundle::{self, Parts};
+use crate::cgroup::UnitCgroup;
+use crate::claim::RunDirectory;
+use crate::exit::{At, Error, Failure, Step};
+use crate::journal::Journal;
+use crate::ready::{self, Readiness};
+use crate::rootfs::{self, Owner};
+use crate::runtime::{Places, Runtime};
+use crate::{mounts, notify, read, sys};
+
+/// How a start that did not fail ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// PID 1 has the container's init.
+    HandedOver,
+    /// Init ended before there was anything to hand over: with this status.
+    Exited(i32),
+    /// Init was killed by this signal before there was anything to hand over.
+    Killed(i32),
+}
+
+/// Starts the container `name` and hands its init to PID 1.
+pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
+    sys::close_on_exec_above_stderr().map_err(|e| Error::system("close_range", e)).at(Step::Claim)?;
+
+    // What the container is to be.
+    let container = read::container(name, journal).at(Step::Config)?;
+    let run = RunDirectory::claim(&container.name).at(Step::Claim)?;
+    let runtime = Runtime::locate(&container.runtime).at(Step::Runtime)?;
+    let account = account(&container).at(Step::User)?;
+    let ids = id_maps(&container, &account).at(Step::User)?;
+    let owner = owner(ids.as_ref()).at(Step::User)?;
+
+    // Its files, mounted where only this unit sees them.
+    let base = bundle::read_base(&container.root.source).at(Step::Bundle)?;
+    rootfs::leave_host_mounts().at(Step::Rootfs)?;
+    if ids.is_some() {
+        run.open_for_traversal().at(Step::Rootfs)?;
+    }
+    let bundle_root = bundle::base_root(&container.root.source, base.as_ref());
+    let rootfs = rootfs::mount_root(&container.root, bundle_root.as_deref(), &run, owner).at(Step::Rootfs)?;
+    let mounts = mounts::prepare(&container.mounts, &rootfs, &run, !account.is_root()).at(Step::Rootfs)?;
+
+    // Its cgroup, below the one whose limits PID 1 has set.
+    let cgroup = UnitCgroup::prepare(&container.name).at(Step::Cgroup)?;
+    for controller in cgroup.delegate_controllers().at(Step::Cgroup)? {
+        journal.warning(Step::Cgroup, &format!("cannot hand on the cgroup controller {controller}, ignoring"));
+    }
+    if ids.is_some() {
+        let (uid, gid) = if account.is_root() { (owner.uid, owner.gid) } else { (account.uid, account.gid) };
+        cgroup.give_payload(uid, gid).at(Step::Cgroup)?;
+    }
+
+    // config.json, for the runtime.
+    let parts = Parts { container: &container, base, rootfs: &rootfs, ids: ids.as_ref(), cgroup: cgroup.payload(), mounts };
+    let spec = bundle::assemble(parts).at(Step::Bundle)?;
+    let places = Places {
+        bundle: run.make("bundle", 0o750).at(Step::Bundle)?,
+        state: run.make_owned("runtime", &account).at(Step::Bundle)?,
+    };
+    bundle::write(&spec, &places.bundle, &account).at(Step::Bundle)?;
+
+    // The container itself.
+    let init = runtime.run(&container.name, &places, &account, &cgroup).at(Step::Runtime)?;
+    match ready::check(&init).at(Step::Ready)? {
+        Readiness::Running => {
+            notify::hand_over(init.pid).at(Step::HandOver)?;
+            Ok(Outcome::HandedOver)
+        }
+        // A container that is done already has been started all the same.
+        Readiness::Exited(0) => {
+            notify::ready_and_finished().at(Step::HandOver)?;
+            Ok(Outcome::Exited(0))
+        }
+        Readiness::Exited(status) => Ok(Outcome::Exited(status)),
+        Readiness::Killed(signal) => Ok(Outcome::Killed(signal)),
+    }
+}
+
+/// The host account that runs the runtime.
+fn account(container: &Container) -> Result<Account, Error> {
+    container.account.as_ref().map_or_else(|| Ok(Account::root()), Account::read)
+}
+
+/// The maps of the user namespace. An account other than root cannot do without one, and gets its own ranges unless
+/// the config says which.
+fn id_maps(container: &Container, account: &Account) -> Result<Option<SubordinateIds>, Error> {
+    match &container.idmap {
+        Some(IdMap::Ranges { uid, gid }) => Ok(Some(SubordinateIds { uid: uid.clone(), gid: gid.clone() })),
+        Some(IdMap::Auto) => SubordinateIds::read(account).map(Some),
+        None if account.is_root() => Ok(None),
+        None => SubordinateIds::read(account).map(Some),
+    }
+}
+
+/// The host ids of the container's root.
+fn owner(ids: Option<&SubordinateIds>) -> Result<Owner, Error> {
+    let Some(ids) = ids else { return Ok(Owner { uid: 0, gid: 0 }) };
+    match (host_id(&ids.uid, 0), host_id(&ids.gid, 0)) {
+        (Some(uid), Some(gid)) => Ok(Owner { uid, gid }),
+        _ => Err(Error::NoUser("the id maps leave out the container's root (id 0)".to_owned())),
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The few system calls that no safe crate wraps. The only unsafe code of the helper.
+#![expect(unsafe_code, reason = "raw system calls and the code between fork and exec live here and nowhere else")]
+
+use std::io;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+
+/// pidfd_open(2): a handle on a process that can be polled and never means another one.
+pub(crate) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed; a non-negative result is a new descriptor that nobody else owns.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call above returned it just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// close_range(2) with CLOEXEC on all but stdin, stdout and stderr: what PID 1 or a debugger left open here must not
+/// reach the runtime, and through it the container.
+pub(crate) fn close_on_exec_above_stderr() -> io::Result<()> {
+    // SAFETY: no memory is passed; nothing is closed now, so no owned descriptor dangles.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whose ids a child takes on, and the cgroup it joins while it still may.
+#[derive(Debug)]
+pub(crate) struct Switch {
+    pub(crate) uid: Uid,
+    pub(crate) gid: Gid,
+    /// `cgroup.procs` of the cgroup to join, open for writing.
+    pub(crate) cgroup_procs: OwnedFd,
+}
+
+/// Arranges for `command`'s child to become another user before it executes.
+///
+/// The order is the kernel's: groups need CAP_SETGID, which goes with the user id. Each step is verified, for a failed
+/// setuid that goes unnoticed runs the container's runtime as root.
+pub(crate) fn switch_user_before_exec(command: &mut Command, switch: Switch) {
+    let become_user = move || {
+        nix::unistd::write(switch.cgroup_procs.as_fd(), b"0")?;
+        setgroups(&[switch.gid])?;
+        setresgid(switch.gid, switch.gid, switch.gid)?;
+        setresuid(switch.uid, switch.uid, switch.uid)?;
+        let regained = setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok();
+        if regained || nix::unistd::getegid() != switch.gid {
+            return Err(io::Error::from_raw_os_error(libc::EPERM));
+        }
+        Ok(())
+    };
+    // SAFETY: runs between fork and exec; write, setgroups, setresgid, setresuid and getegid are plain system calls
+    // here (one thread), nothing allocates or locks.
+    unsafe { command.pre_exec(become_user) };
+}
+
+/// Ends this process the way the container's init ended, so that PID 1 sees its status and not ours.
+pub(crate) fn die_of(signal: i32) -> ! {
+    // A second core dump, of the helper, would only confuse.
+    let _ = nix::sys::prctl::set_dumpable(false);
+    // SAFETY: restores the default action and sends the signal to this process; no memory is involved.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+    // A signal whose default is not to kill cannot have ended init; say what a shell would say.
+    std::process::exit(128 + signal)
+}
+
+/// Whether a pidfd's process has ended.
+pub(crate) fn has_ended(pidfd: &OwnedFd) -> io::Result<bool> {
+    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
+}
