@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Writing the unit tree: the only place that writes. See systemd.generator(7).
+//!
+//! Every file is written under a name that systemd does not read and then renamed, so that a reader sees all of it or
+//! nothing, whatever happens to us and however many generators run at once. Everything is done relative to directories
+//! held open, and no link inside the output directory is ever followed.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat, readlinkat, renameat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat, write};
+
+/// The file in every `UNIT.d/`: behind a distribution's defaults, before what an administrator numbers higher.
+pub const DROP_IN: &str = "50-ct.conf";
+
+/// Something that could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The output directory itself.
+    #[error("cannot open the output directory {path}")]
+    Open {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+    /// A file, link or directory in it.
+    #[error("cannot write {path}")]
+    Write {
+        /// Below the output directory.
+        path: String,
+        /// Why.
+        #[source]
+        source: Errno,
+    },
+}
+
+/// The output directory, held open.
+#[derive(Debug)]
+pub struct Output {
+    directory: OwnedFd,
+    /// `ct.target.wants/`, once it was needed.
+    wants: Option<OwnedFd>,
+    /// A file name that no reader of unit files looks at and no other generator uses.
+    temporary: String,
+    /// The name of the directory at hand, to save an allocation each.
+    name: String,
+}
+
+const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC);
+const WANTS: &str = "ct.target.wants";
+
+impl Output {
+    /// Opens the directory that systemd gave as the first argument.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let opened = open(path, DIRECTORY | OFlag::O_RDONLY, Mode::empty());
+        let directory = opened.map_err(|source| Error::Open { path: path.to_owned(), source })?;
+        // A leading dot and no ".conf": neither is read as a drop-in, should a crash leave it behind.
+        let temporary = format!(".{DROP_IN}.{}", std::process::id());
+        Ok(Self { directory, wants: None, temporary, name: String::new() })
+    }
+
+    /// Writes `UNIT.d/50-ct.conf`. On failure neither it nor an older one is left.
+    pub fn write_drop_in(&mut self, unit: &str, text: &str) -> Result<(), Error> {
+        self.name.clear();
+        let _ = write!(self.name, "{unit}.d");
+        let written = self.enter(&self.name).and_then(|directory| {
+            let written = self.replace(&directory, text);
+            if written.is_err() {
+                let _ = unlinkat(&directory, DROP_IN, UnlinkatFlags::NoRemoveDir);
+            }
+            written
+        });
+        written.map_err(|source| {
+            let _ = unlinkat(&self.directory, self.name.as_str(), UnlinkatFlags::RemoveDir);
+            Error::Write { path: format!("{}/{DROP_IN}", self.name), source }
+        })
+    }
+
+    /// Takes back what [`Self::write_drop_in`] wrote, as far as that goes.
+    pub fn remove_drop_in(&mut self, unit: &str) {
+        self.name.clear();
+        let _ = write!(self.name, "{unit}.d");
+        if let Ok(directory) = self.enter(&self.name) {
+            let _ = unlinkat(&directory, DROP_IN, UnlinkatFlags::NoRemoveDir);
+        }
+        let _ = unlinkat(&self.directory, self.name.as_str(), UnlinkatFlags::RemoveDir);
+    }
+
+    /// Makes `ct.target.wants/UNIT` a link to `target`.
+    pub fn link_wants(&mut self, unit: &str, target: &str) -> Result<(), Error> {
+        let linked = self.symlink(unit, target);
+        linked.map_err(|source| Error::Write { path: format!("{WANTS}/{unit}"), source })
+    }
+
+    fn symlink(&mut self, unit: &str, target: &str) -> Result<(), Errno> {
+        let wants = match self.wants.take() {
+            Some(wants) => wants,
+            None => self.enter(WANTS)?,
+        };
+        let wants = self.wants.insert(wants);
+        match symlinkat(target, &*wants, unit) {
+            Err(Errno::EEXIST) if readlinkat(&*wants, unit).is_ok_and(|old| old == OsStr::new(target)) => {
+                Ok(())
+            }
+            Err(Errno::EEXIST) => {
+                let (temporary, ()) = unused(&self.temporary, |name| symlinkat(target, &*wants, name))?;
+                renameat(&*wants, &*temporary, &*wants, unit).inspect_err(|_| {
+                    let _ = unlinkat(&*wants, &*temporary, UnlinkatFlags::NoRemoveDir);
+                })
+            }
+            other => other,
+        }
+    }
+
+    /// Opens a directory below the output directory, made if need be. A link, even to a directory, is replaced.
+    fn enter(&self, name: &str) -> Result<OwnedFd, Errno> {
+        let open = || openat(&self.directory, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty());
+        let make = || mkdirat(&self.directory, name, Mode::from_bits_truncate(0o755));
+        match make() {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(error) => return Err(error),
+        }
+        match open() {
+            Err(Errno::ELOOP | Errno::ENOTDIR) => {
+                unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir)?;
+                make()?;
+                open()
+            }
+            other => other,
+        }
+    }
+
+    /// Puts `text` in the place of the drop-in. The data need not reach a disk: /run is none.
+    fn replace(&self, directory: &OwnedFd, text: &str) -> Result<(), Errno> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(0o644);
+        let (temporary, file) = unused(&self.temporary, |name| openat(directory, name, flags, mode))?;
+        let temporary = &*temporary;
+        let mut written = write_all(&file, text.as_bytes());
+        drop(file);
+        if written.is_ok() {
+            written = match renameat(directory, temporary, directory, DROP_IN) {
+                // An empty directory may stand there; one with files in it is somebody's and stays.
+                Err(Errno::EISDIR) => unlinkat(directory, DROP_IN, UnlinkatFlags::RemoveDir)
+                    .and_then(|()| renameat(directory, temporary, directory, DROP_IN)),
+                other => other,
+            };
+        }
+        written.inspect_err(|_| {
+            let _ = unlinkat(directory, temporary, UnlinkatFlags::NoRemoveDir);
+        })
+    }
+}
+
+/// Makes something under a name that nothing has. Names are taken if a generator with our pid was killed, or runs in
+/// another pid namespace: that one's file must be left alone.
+fn unused<T>(name: &str, make: impl Fn(&str) -> Result<T, Errno>) -> Result<(Cow<'_, str>, T), Errno> {
+    let mut found = make(name).map(|made| (Cow::Borrowed(name), made));
+    for attempt in 1..100 {
+        if !matches!(found, Err(Errno::EEXIST)) {
+            break;
+        }
+        let other = format!("{name}.{attempt}");
+        found = make(&other).map(|made| (Cow::Owned(other), made));
+    }
+    found
+}
+
+fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match write(file, bytes) {
+            Ok(0) => return Err(Errno::EIO),
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

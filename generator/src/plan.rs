@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What no container can know alone: names that do not exist, cycles, and whose turn it is at boot.
+//!
+//! A cycle of `requires` alone cannot be started by anybody: its containers fail, with the reason. Any other cycle
+//! loses the order of a weakest entry (`after` and `before` first, then `wants`), which is reported; the entry still pulls
+//! its unit in, so every container starts. Left alone, systemd would drop one of the units without a word.
+//! Foreign units count as far as containers are ordered around them. For priorities and lanes see [`crate::lanes`].
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use ct_config::container::{Dependency, Depends};
+use ct_config::name::{ContainerName, UnitName};
+
+use crate::graph::{self, Adjacency, Edge, Strength};
+use crate::lanes::{self, Boot, Turn};
+
+/// What the plan needs to know about one container.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'a> {
+    /// Its name.
+    pub name: &'a ContainerName,
+    /// Its main file, for messages.
+    pub file: &'a Path,
+    /// `[depends]`
+    pub depends: &'a Depends,
+    /// Its priority, if boot starts it.
+    pub autostart: Option<i32>,
+}
+
+/// Where one container stands among all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Units that `After=` must leave out.
+    pub not_after: Vec<UnitName>,
+    /// Units that `Before=` must leave out.
+    pub not_before: Vec<UnitName>,
+    /// Why it can never start.
+    pub fails: Option<String>,
+    /// Its turn at boot; the numbers are those of the members.
+    pub turn: Turn,
+}
+
+/// The places of all members, and what there is to say.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// One per member.
+    pub places: Vec<Place>,
+    /// One line each: `FILE:LINE:COLUMN: KEY: what`.
+    pub warnings: Vec<String>,
+}
+
+/// Plans `members`, which are sorted by name. `known` are the names of all containers, broken ones too, also sorted.
+pub fn plan(members: &[Member<'_>], known: &[ContainerName], lanes: Option<NonZeroUsize>) -> Plan {
+    let units = Units::new(members);
+    let mut plan = Plan { places: vec![Place::default(); members.len()], warnings: Vec::new() };
+    let mut entries = entries(members, &units);
+    warn_about_unknown(&entries, known, &mut plan);
+    fail_cycles_of_requires(&entries, &units, &mut plan);
+    entries.retain(|entry| plan.places.get(entry.owner).is_some_and(|place| place.fails.is_none()));
+    let order = cut_cycles(&entries, &units, &mut plan);
+    let stays = |owner: usize| plan.places.get(owner).is_some_and(|place| place.fails.is_none());
+    let priority: Vec<Option<i32>> = members
+        .iter()
+        .enumerate()
+        .map(|(number, member)| member.autostart.filter(|_| stays(number)))
+        .collect();
+    let pulls: Vec<(usize, usize)> = entries
+        .iter()
+        .filter(|entry| entry.strength > Strength::Order)
+        .map(|entry| (entry.from, entry.to))
+        .collect();
+    let schedule = lanes::schedule(&Boot {
+        nodes: units.len(),
+        containers: members.len(),
+        priority: &priority,
+        pulls: &pulls,
+        order: &order,
+        lanes,
+    });
+    for (place, turn) in plan.places.iter_mut().zip(schedule.turns) {
+        place.turn = turn;
+    }
+    for raised in schedule.raised {
+        let last = raised.path.last().and_then(|&number| members.get(number));
+        let file = last.map(|member| member.file.display().to_string()).unwrap_or_default();
+        let path = units.arrows(&raised.path);
+        let (asked, urgent) = (raised.asked, raised.urgent);
+        plan.warnings.push(format!(
+            "{file}: autostart.priority: {asked} is taken as {urgent}, for what has that priority waits: {path}"
+        ));
+    }
+    plan
+}
+
+/// Every unit that is spoken of, by number: the members first.
+struct Units<'a> {
+    members: &'a [Member<'a>],
+    foreign: BTreeMap<&'a UnitName, usize>,
+    foreign_names: Vec<&'a UnitName>,
+}
+
+impl<'a> Units<'a> {
+    fn new(members: &'a [Member<'a>]) -> Self {
+        let mut units = Self { members, foreign: BTreeMap::new(), foreign_names: Vec::new() };
+        for (_, _, dependency) in members.iter().flat_map(|member| listed(member.depends)) {
+            if units.number(&dependency.unit).is_none() {
+                units.foreign.insert(&dependency.unit, members.len() + units.foreign_names.len());
+                units.foreign_names.push(&dependency.unit);
+            }
+        }
+        units
+    }
+
+    fn number(&self, unit: &UnitName) -> Option<usize> {
+        let member =
+            unit.container().and_then(|name| self.members.binary_search_by(|m| m.name.cmp(&name)).ok());
+        member.or_else(|| self.foreign.get(unit).copied())
+    }
+
+    fn len(&self) -> usize {
+        self.members.len() + self.foreign_names.len()
+    }
+
+    /// `web -> db -> web`, shortened in the middle where nobody would read on.
+    fn arrows(&self, path: &[usize]) -> String {
+        const SHOWN: usize = 8;
+        let mut text = String::new();
+        for (position, &number) in path.iter().enumerate() {
+            if path.len() > 2 * SHOWN && position == SHOWN {
+                let _ = write!(text, " -> ... {} more ...", path.len() - 2 * SHOWN);
+            }
+            if path.len() > 2 * SHOWN && (SHOWN..path.len() - SHOWN).contains(&position) {
+                continue;
+            }
+            let separator = if position == 0 { "" } else { " -> " };
+            let name = self.members.get(number).map(|member| member.name.as_str());
+            let foreign = || number.checked_sub(self.members.len()).and_then(|n| self.foreign_names.get(n));
+            let name = name.or_else(|| foreign().map(|unit| unit.as_str()));
+            let _ = write!(text, "{separator}{}", name.unwrap_or_default());
+        }
+        text
+    }
+}
+
+/// One entry of some container's `[depends]` as an edge: `from` starts after `to`.
+#[derive(Debug, Clone, Copy)]
+struct Entry<'a> {
+    from: usize,
+    to: usize,
+    strength: Strength,
+    owner: usize,
+    key: &'static str,
+    dependency: &'a Dependency,
+}
+
+const BEFORE: &str = "before";
+
+/// All entries of one `[depends]` with their keys.
+fn listed(depends: &Depends) -> impl Iterator<Item = (&'static str, Strength, &Dependency)> {
+    let requires = depends.requires.iter().map(|dependency| ("requires", Strength::Requires, dependency));
+    let wants = depends.wants.iter().map(|dependency| ("wants", Strength::Wants, dependency));
+    let after = depends.after.iter().map(|dependency| ("after", Strength::Order, dependency));
+    let before = depends.before.iter().map(|dependency| (BEFORE, Strength::Order, dependency));
+    requires.chain(wants).chain(after).chain(before)
+}
+
+fn entries<'a>(members: &[Member<'a>], units: &Units<'_>) -> Vec<Entry<'a>> {
+    let mut entries = Vec::new();
+    for (owner, member) in members.iter().enumerate() {
+        for (key, strength, dependency) in listed(member.depends) {
+            let Some(other) = units.number(&dependency.unit) else { continue };
+            let (from, to) = if key == BEFORE { (other, owner) } else { (owner, other) };
+            entries.push(Entry { from, to, strength, owner, key, dependency });
+        }
+    }
+    entries
+}
+
+/// Units of others cannot be checked: any of them may exist by the time it is needed. Containers can.
+fn warn_about_unknown(entries: &[Entry<'_>], known: &[ContainerName], plan: &mut Plan) {
+    for entry in entries {
+        let Some(name) = entry.dependency.unit.container() else { continue };
+        if known.binary_search(&name).is_ok() {
+            continue;
+        }
+        let mut text =
+            format!("{}: depends.{}: there is no container {name}", entry.dependency.position, entry.key);
+        if let Some(near) = ct_config::suggest(name.as_str(), known.iter().map(ContainerName::as_str)) {
+            let _ = write!(text, " (did you mean {near:?}?)");
+        }
+        plan.warnings.push(text);
+    }
+}
+
+fn fail_cycles_of_requires(entries: &[Entry<'_>], units: &Units<'_>, plan: &mut Plan) {
+    let requires = || entries.iter().filter(|entry| entry.strength == Strength::Requires);
+    let graph = Adjacency::new(units.len(), requires().map(|entry| (entry.from, entry.to)));
+    let component = graph::components(&graph);
+    let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
+    for entry in requires() {
+        let own = component.get(entry.from).copied();
+        let Some(own) = own.filter(|own| component.get(entry.to) == Some(own)) else { continue };
+        let Some(place) = plan.places.get_mut(entry.owner).filter(|place| place.fails.is_none()) else {
+            continue;
+        };
+        let reason = reasons.entry(own).or_insert_with(|| {
+            let inside = |node: usize| component.get(node) == Some(&own);
+            let cycle = graph::shortest_path(&graph, entry.from, entry.from, inside).unwrap_or_default();
+            format!("{} is a cycle of requires, none of them can start", units.arrows(&cycle))
+        });
+        let line = format!("{}: depends.requires: {reason}", entry.dependency.position);
+        plan.warnings.push(line.clone());
+        place.fails = Some(line);
+    }
+}
+
+/// Cuts what is left of cycles; the result is the order that stays.
+fn cut_cycles(entries: &[Entry<'_>], units: &Units<'_>, plan: &mut Plan) -> Vec<(usize, usize)> {
+    let mut sorted: Vec<&Entry<'_>> = entries.iter().collect();
+    sorted.sort_by_key(|entry| (entry.from, entry.to, Reverse(entry.strength)));
+    // Two entries for the same order (`after` here, `before` there) stay or go together.
+    let same = |a: &&Entry<'_>, b: &&Entry<'_>| (a.from, a.to) == (b.from, b.to);
+    let groups: Vec<&[&Entry<'_>]> = sorted.chunk_by(same).collect();
+    let edges: Vec<Edge> = groups
+        .iter()
+        .filter_map(|group| group.first())
+        .map(|entry| Edge { from: entry.from, to: entry.to, strength: entry.strength })
+        .collect();
+    let mut kept = vec![true; edges.len()];
+    for cut in graph::cuts(units.len(), &edges) {
+        let (Some(group), Some(kept)) = (groups.get(cut.edge), kept.get_mut(cut.edge)) else { continue };
+        *kept = false;
+        for entry in *group {
+            let Some(place) = plan.places.get_mut(entry.owner) else { continue };
+            let list = if entry.key == BEFORE { &mut place.not_before } else { &mut place.not_after };
+            list.push(entry.dependency.unit.clone());
+        }
+        let Some(entry) = group.first() else { continue };
+        let (position, key, cycle) = (&entry.dependency.position, entry.key, units.arrows(&cut.cycle));
+        let mut text =
+            format!("{position}: depends.{key}: {cycle} is a cycle, ignoring the order of this entry");
+        let rest = positions(&edges, &groups, cut.cycle.get(1..).unwrap_or_default());
+        if !rest.is_empty() {
+            let _ = write!(text, " (the others: {})", rest.join(", "));
+        }
+        plan.warnings.push(text);
+    }
+    edges.iter().zip(kept).filter(|(_, kept)| *kept).map(|(edge, _)| (edge.from, edge.to)).collect()
+}
+
+/// Where the steps of a path are written, the first few of them.
+fn positions<'a>(edges: &[Edge], groups: &[&[&Entry<'a>]], path: &[usize]) -> Vec<&'a str> {
+    let step = |pair: &[usize]| {
+        let &[from, to] = pair else { return None };
+        let edge = edges.binary_search_by_key(&(from, to), |edge| (edge.from, edge.to)).ok()?;
+        Some(groups.get(edge)?.first()?.dependency.position.as_str())
+    };
+    path.windows(2).filter_map(step).take(8).collect()
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What one run has to say, and whether it was a good one. A bad file changes the exit status, it does not end the run.
+
+use std::error::Error as _;
+
+use ct_config::problem::Problem;
+
+use crate::output::Error;
+
+/// The messages of one run, one line each.
+#[derive(Debug, Default)]
+pub struct Report {
+    lines: Vec<String>,
+    bad: bool,
+    /// The first thing that could not be written.
+    failure: Option<Error>,
+    /// How many could not be written.
+    failures: usize,
+}
+
+impl Report {
+    pub(crate) fn add_problems(&mut self, problems: &[Problem]) {
+        self.bad |= !problems.is_empty();
+        self.lines.extend(problems.iter().map(ToString::to_string));
+    }
+
+    pub(crate) fn add_error(&mut self, line: String) {
+        self.bad = true;
+        self.lines.push(line);
+    }
+
+    pub(crate) fn add_warnings(&mut self, lines: Vec<String>, bad: bool) {
+        self.bad |= bad;
+        self.lines.extend(lines);
+    }
+
+    /// Notes a failed write. On a full disk they all fail alike, and one line says it.
+    pub(crate) fn add_failure(&mut self, error: Error) {
+        self.failures += 1;
+        self.failure.get_or_insert(error);
+    }
+
+    /// Whether any file was bad or could not be written: the exit status is 1.
+    pub fn is_bad(&self) -> bool {
+        self.bad || self.failures > 0
+    }
+
+    /// All messages in a fixed order.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = self.lines.clone();
+        if let Some(error) = &self.failure {
+            let mut line = error.to_string();
+            let mut cause = error.source();
+            while let Some(source) = cause {
+                line.push_str(": ");
+                line.push_str(&source.to_string());
+                cause = source.source();
+            }
+            if self.failures > 1 {
+                line.push_str(&format!(" (and {} more)", self.failures - 1));
+            }
+            // First: where the log is cut, this must not be what goes missing.
+            lines.insert(0, line);
+        }
+        lines
+    }
+}
