@@ -36,7 +36,7 @@ pub struct Container {
     pub mounts: Vec<Mount>,
     /// prlimit(2) of the container's processes, set by PID 1 in the unit.
     pub limits: BTreeMap<RlimitResource, Limit>,
-    /// `[resources]`: systemd.resource-control(5) settings, in the order of the table in [`crate::settings`].
+    /// `[resources]`: systemd.resource-control(5) settings, in the order of [`crate::resource_control::TABLE`].
     pub resources: Vec<Property>,
     /// `OOMScoreAdjust=` and `OOMPolicy=`.
     pub oom: Oom,
@@ -48,8 +48,8 @@ pub struct Container {
     pub stop: Stop,
     /// When systemd starts it again.
     pub restart: Restart,
-    /// The network namespace.
-    pub network: Network,
+    /// The network namespace; `None` leaves it to a bundle and is `Network::None` otherwise.
+    pub network: Option<Network>,
     /// Capabilities, seccomp, devices.
     pub security: Security,
     /// `[systemd.unit]`: verbatim directives, already checked for injection.

@@ -1,2 +1,449 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! x
+//! The merged TOML of one container. Every file has its own range of offsets in one number space, as compilers do it
+//! for their sources, so that a value that came from anywhere still knows its file, line and column.
+//!
+//! Merging: tables merge key by key, every other value of a later file replaces the earlier one, lists as a whole.
+//! Two exceptions: `[[mount]]` entries replace the one with the same `target`, and of `root.path`, `root.layers` and
+//! `root.bundle` the latest file's choice drops the others.
+
+use std::ops::Range;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeArray, DeString, DeTable, DeValue};
+
+use crate::problem::Problem;
+use crate::sources::{MAX_DROP_INS, MAX_FILE, SourceFile};
+use crate::suggest;
+
+/// Offsets of one file: `0..=MAX_FILE`, the end of the text included.
+const STRIDE: usize = MAX_FILE + 1;
+/// Where the host's files begin: after the main file and all drop-ins a container may have.
+const HOST: usize = MAX_DROP_INS + 1;
+/// Deeper tables and lists are refused: all that reads them is recursive.
+const MAX_DEPTH: usize = 64;
+/// Where reporting ends; each error found costs a copy of the document.
+const MAX_PROBLEMS: usize = 50;
+/// The keys of `[root]` of which there is one.
+pub(crate) const ROOT_SOURCES: [&str; 3] = ["path", "layers", "bundle"];
+
+/// A place in one of the files.
+pub(crate) type Span = Range<usize>;
+
+/// From offsets back to files and lines.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SourceMap<'t> {
+    /// The container's files, the main one first.
+    pub(crate) files: &'t [SourceFile],
+    /// The host's.
+    pub(crate) host: &'t [SourceFile],
+}
+
+impl<'t> SourceMap<'t> {
+    /// The offset at which a container's file begins.
+    pub(crate) fn base(index: usize) -> usize {
+        index * STRIDE
+    }
+
+    /// The offset at which a file of the host begins.
+    pub(crate) fn host_base(index: usize) -> usize {
+        (HOST + index) * STRIDE
+    }
+
+    fn file(&self, offset: usize) -> Option<&'t SourceFile> {
+        let index = offset / STRIDE;
+        if index < HOST { self.files.get(index) } else { self.host.get(index - HOST) }
+    }
+
+    /// Line and column of an offset, both from 1, the column in characters.
+    fn position(&self, offset: usize) -> Option<(u32, u32)> {
+        let before = self.file(offset)?.text.as_bytes().get(..offset % STRIDE)?;
+        let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        // What continues a character is not counted.
+        let column = before.get(line_start..)?.iter().filter(|b| **b & 0xc0 != 0x80).count() + 1;
+        Some((u32::try_from(line).ok()?, u32::try_from(column).ok()?))
+    }
+
+    /// `FILE:LINE:COLUMN`
+    pub(crate) fn describe(&self, span: &Span) -> String {
+        let file = self.file(span.start).map(|file| file.path.display().to_string()).unwrap_or_default();
+        match self.position(span.start) {
+            Some((line, column)) => format!("{file}:{line}:{column}"),
+            None => file,
+        }
+    }
+
+    /// A problem at a place. `key` may be empty; what is said is made safe to print.
+    pub(crate) fn problem(&self, span: &Span, key: &str, reason: &str, hint: Option<String>) -> Problem {
+        let in_host = span.start / STRIDE >= HOST;
+        let key = match (key, in_host) {
+            ("", _) => None,
+            // The host's own tables are not below [defaults].
+            (key, true) if !key.starts_with("autostart.parallel") && !key.starts_with("runtimes") => {
+                Some(format!("defaults.{key}"))
+            }
+            (key, _) => Some(key.to_owned()),
+        };
+        Problem {
+            file: self.file(span.start).map(|file| file.path.clone()).unwrap_or_default(),
+            position: self.position(span.start),
+            key: key.map(|key| printable(&key)),
+            reason: printable(reason),
+            hint,
+        }
+    }
+
+    /// Puts problems in the order in which one would look at them: main file, drop-ins, host, each from its top.
+    pub(crate) fn sort(&self, problems: &mut [Problem]) {
+        let rank =
+            |problem: &Problem| self.files.iter().chain(self.host).position(|f| f.path == problem.file);
+        problems.sort_by_cached_key(|problem| (rank(problem), problem.position));
+    }
+}
+
+/// Control characters as escapes: keys and values come from files and end up on terminals.
+fn printable(text: &str) -> String {
+    if !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+/// Parses one file, whose offsets begin at `base`. After syntax errors, which are reported, it is what could be read.
+pub(crate) fn parse<'t>(
+    file: &'t SourceFile,
+    base: usize,
+    map: &SourceMap<'_>,
+    problems: &mut Vec<Problem>,
+) -> DeTable<'t> {
+    if let Some(offset) = too_deep(&file.text) {
+        let span = base + offset..base + offset;
+        problems.push(map.problem(&span, "", "tables and lists are nested too deeply", None));
+        return DeTable::new();
+    }
+    let (table, errors) = DeTable::parse_recoverable(&file.text);
+    let mut last_line = None;
+    for error in errors.iter().take(MAX_PROBLEMS) {
+        let span = error.span().unwrap_or(0..0);
+        let problem = map.problem(&(span.start + base..span.end + base), "", error.message().trim(), None);
+        // The second error of a line is nearly always the echo of the first.
+        if problem.position.map(|(line, _)| line) != last_line {
+            last_line = problem.position.map(|(line, _)| line);
+            problems.push(problem);
+        }
+    }
+    if base == 0 { table.into_inner() } else { shift_table(table.into_inner(), base) }
+}
+
+/// Where a document nests deeper than [`MAX_DEPTH`], by dotted keys, headers, lists or inline tables together. The
+/// parser itself limits only the latter two.
+fn too_deep(text: &str) -> Option<usize> {
+    // Nothing nests without one of these: nearly all files end here.
+    if text.bytes().filter(|b| matches!(b, b'.' | b'[' | b'{')).count() < MAX_DEPTH {
+        return None;
+    }
+    use toml_parser::lexer::TokenKind;
+    // How deep the header of the section leads, the dots of the key being read, and what is open at each bracket.
+    let (mut section, mut dots, mut open) = (0_usize, 0_usize, Vec::new());
+    let mut in_header = false;
+    let mut line_begins = true;
+    for token in toml_parser::Source::new(text).lex() {
+        let begins = line_begins && open.is_empty();
+        match token.kind() {
+            TokenKind::LeftSquareBracket if begins || (in_header && dots == 0) => {
+                in_header = true;
+                section = 0;
+                dots = 0;
+            }
+            TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => {
+                open.push(dots);
+                dots = 0;
+            }
+            TokenKind::RightSquareBracket if in_header => {
+                section = section.max(dots + 1);
+                dots = 0;
+            }
+            TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
+                open.pop();
+                dots = 0;
+            }
+            TokenKind::Dot => dots += 1,
+            TokenKind::Comma => dots = 0,
+            TokenKind::Newline => {
+                in_header = false;
+                dots = 0;
+            }
+            _ => {}
+        }
+        line_begins = match token.kind() {
+            TokenKind::Newline => true,
+            TokenKind::Whitespace => line_begins,
+            _ => false,
+        };
+        let depth = section + dots + open.iter().map(|dots| dots + 1).sum::<usize>();
+        if depth >= MAX_DEPTH {
+            return Some(token.span().start());
+        }
+    }
+    None
+}
+
+fn shift_table(table: DeTable<'_>, base: usize) -> DeTable<'_> {
+    let shift = |span: Span| span.start + base..span.end + base;
+    table
+        .into_iter()
+        .map(|(key, value)| {
+            let (key_span, value_span) = (shift(key.span()), shift(value.span()));
+            let value = shift_value(value.into_inner(), base);
+            (Spanned::new(key_span, key.into_inner()), Spanned::new(value_span, value))
+        })
+        .collect()
+}
+
+fn shift_value(value: DeValue<'_>, base: usize) -> DeValue<'_> {
+    match value {
+        DeValue::Table(table) => DeValue::Table(shift_table(table, base)),
+        DeValue::Array(mut array) => {
+            for item in array.iter_mut() {
+                let span = item.span();
+                let inner = std::mem::replace(item.get_mut(), DeValue::Boolean(false));
+                *item = Spanned::new(span.start + base..span.end + base, shift_value(inner, base));
+            }
+            DeValue::Array(array)
+        }
+        other => other,
+    }
+}
+
+/// Merges a later container file (or `[defaults]`, which is the earliest) into what there is.
+pub(crate) fn merge_container<'t>(into: &mut DeTable<'t>, mut from: DeTable<'t>) {
+    if let (Some(DeValue::Table(root)), Some(DeValue::Table(new))) =
+        (into.get_mut("root").map(Spanned::get_mut), from.get("root").map(Spanned::get_ref))
+    {
+        if ROOT_SOURCES.iter().any(|key| new.contains_key(*key)) {
+            ROOT_SOURCES.iter().for_each(|key| drop(root.remove(*key)));
+        }
+    }
+    if let Some(DeValue::Array(mounts)) = into.get_mut("mount").map(Spanned::get_mut) {
+        let is_list =
+            from.get("mount").is_some_and(|value| value.get_ref().as_array().is_some_and(|a| !a.is_empty()));
+        if is_list {
+            if let Some(DeValue::Array(new)) = from.remove("mount").map(Spanned::into_inner) {
+                merge_mounts(mounts, new);
+            }
+        }
+    }
+    merge_table(into, from);
+}
+
+/// Merges a later file of the host: `[defaults]` as a container's file, everything else table by table.
+pub(crate) fn merge_host<'t>(into: &mut DeTable<'t>, mut from: DeTable<'t>) {
+    if let Some(DeValue::Table(defaults)) = into.get_mut("defaults").map(Spanned::get_mut) {
+        let is_table = from.get("defaults").is_some_and(|value| value.get_ref().is_table());
+        if is_table {
+            if let Some(DeValue::Table(new)) = from.remove("defaults").map(Spanned::into_inner) {
+                merge_container(defaults, new);
+            }
+        }
+    }
+    merge_table(into, from);
+}
+
+fn merge_mounts<'t>(into: &mut DeArray<'t>, from: DeArray<'t>) {
+    // Only those of earlier files are replaced; twice the same target in one file is for validation to refuse.
+    let earlier = into.len();
+    for mount in from {
+        let target = mount_target(&mount).map(str::to_owned);
+        let known =
+            into.iter_mut().take(earlier).find(|m| target.is_some() && mount_target(m) == target.as_deref());
+        match known {
+            Some(known) => *known = mount,
+            None => into.push(mount),
+        }
+    }
+}
+
+fn mount_target<'m>(mount: &'m Spanned<DeValue<'_>>) -> Option<&'m str> {
+    mount.get_ref().as_table()?.get("target")?.get_ref().as_str()
+}
+
+fn merge_table<'t>(into: &mut DeTable<'t>, from: DeTable<'t>) {
+    for (key, value) in from {
+        let name: &str = key.get_ref();
+        let old = match into.get_mut(name).map(Spanned::get_mut) {
+            Some(DeValue::Table(table)) if value.get_ref().is_table() => Some(table),
+            _ => None,
+        };
+        match (old, value) {
+            (Some(old), value) => {
+                if let DeValue::Table(new) = value.into_inner() {
+                    merge_table(old, new);
+                }
+            }
+            (None, value) => {
+                // Removed first: inserting alone would keep the old key, which knows the other file.
+                into.remove(name);
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Reads `table` into `T`, all of whose fields are optional. What does not fit is reported and left out. `rebuild` makes
+/// the same table again, which is needed only when something does not fit.
+pub(crate) fn deserialize<'t, T: DeserializeOwned + Default>(
+    table: DeTable<'t>,
+    rebuild: impl FnOnce() -> DeTable<'t>,
+    map: &SourceMap<'_>,
+    problems: &mut Vec<Problem>,
+) -> T {
+    let attempt = |table| T::deserialize(toml::Deserializer::from(Spanned::new(0..0, table)));
+    let mut error = match attempt(table) {
+        Ok(value) => return value,
+        Err(error) => error,
+    };
+    let mut table = rebuild();
+    for _ in 0..MAX_PROBLEMS {
+        let span = error.span().unwrap_or(0..0);
+        let mut path = Vec::new();
+        let removed = remove_at(&mut table, &span, &mut path);
+        path.reverse();
+        problems.push(explain(&error, &span, &path, map));
+        if !removed {
+            break;
+        }
+        error = match attempt(table.clone()) {
+            Ok(value) => return value,
+            Err(error) => error,
+        };
+    }
+    T::default()
+}
+
+/// Removes the innermost entry that holds `span`; `path` gets its keys, the innermost first.
+fn remove_at(table: &mut DeTable<'_>, span: &Span, path: &mut Vec<String>) -> bool {
+    let mut found = None;
+    for (key, value) in table.iter_mut() {
+        let inner = match value.get_mut() {
+            DeValue::Table(table) => remove_at(table, span, path),
+            DeValue::Array(items) => items.iter_mut().any(|item| match item.get_mut() {
+                DeValue::Table(table) => remove_at(table, span, path),
+                _ => false,
+            }),
+            _ => false,
+        };
+        if inner {
+            path.push(key.get_ref().to_string());
+            return true;
+        }
+        if holds(&key.span(), span) || holds(&value.span(), span) || value_holds(value.get_ref(), span) {
+            found = Some(key.get_ref().to_string());
+            break;
+        }
+    }
+    let Some(key) = found else { return false };
+    table.remove(key.as_str());
+    path.push(key);
+    true
+}
+
+/// The elements of `[[mount]]` have places outside that of the list, which is the first header.
+fn value_holds(value: &DeValue<'_>, span: &Span) -> bool {
+    value.as_array().is_some_and(|items| items.iter().any(|item| holds(&item.span(), span)))
+}
+
+fn holds(outer: &Span, inner: &Span) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
+}
+
+/// Says what serde says in the words of a config file.
+fn explain(error: &toml::de::Error, span: &Span, path: &[String], map: &SourceMap<'_>) -> Problem {
+    let message = error.message();
+    let (last, parents) = path.split_last().map_or(("", &[][..]), |(last, parents)| (last.as_str(), parents));
+    if let Some(rest) = message.strip_prefix("unknown field ") {
+        let hint = suggest(last, backticked(rest.strip_prefix(&format!("`{last}`")).unwrap_or_default()));
+        let hint = hint.map(|word| format!("did you mean `{word}`?"));
+        return map.problem(span, &parents.join("."), &format!("unknown key `{last}`"), hint);
+    }
+    let key = path.join(".");
+    if let Some(rest) = message.strip_prefix("unknown variant `") {
+        let (word, rest) = rest.split_once("`, expected ").unwrap_or((rest, ""));
+        let words: Vec<&str> = backticked(rest).collect();
+        let hint = suggest(word, words.iter().copied()).map(|word| format!("did you mean {word:?}?"));
+        let list = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+        return map.problem(span, &key, &format!("{word:?} is not one of {list}"), hint);
+    }
+    let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    match wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) {
+        Some((found, expected)) => {
+            map.problem(span, &key, &format!("must be {expected}, not {}", toml_word(found)), None)
+        }
+        None if message == "wanted string or table" => map.problem(span, &key, "must be a string", None),
+        None => map.problem(span, &key, message, None),
+    }
+}
+
+/// The words between backticks.
+fn backticked(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// serde's name of a value, in TOML's terms.
+fn toml_word(found: &str) -> String {
+    match found {
+        "sequence" => "a list".to_owned(),
+        "map" => "a table".to_owned(),
+        _ => match found.split_once(' ') {
+            Some(("boolean" | "integer", value)) => value.trim_matches('`').to_owned(),
+            Some(("floating", value)) => value.trim_start_matches("point ").trim_matches('`').to_owned(),
+            Some(("string", value)) => format!("the string {value}"),
+            _ => found.to_owned(),
+        },
+    }
+}
+
+/// Reports every control character in any key or string: unit files, journals and terminals each have their own
+/// idea of what one means.
+pub(crate) fn check_text(table: &DeTable<'_>, map: &SourceMap<'_>, problems: &mut Vec<Problem>) {
+    let mut path = Vec::new();
+    table.iter().for_each(|(key, value)| check_entry(key, value, &mut path, map, problems));
+}
+
+fn check_entry<'v>(
+    key: &'v Spanned<DeString<'_>>,
+    value: &'v Spanned<DeValue<'_>>,
+    path: &mut Vec<&'v str>,
+    map: &SourceMap<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    path.push(key.get_ref());
+    if key.get_ref().chars().any(char::is_control) {
+        problems.push(map.problem(&key.span(), &path.join("."), "the key has a control character", None));
+    }
+    check_value(value, path, map, problems);
+    path.pop();
+}
+
+fn check_value<'v>(
+    value: &'v Spanned<DeValue<'_>>,
+    path: &mut Vec<&'v str>,
+    map: &SourceMap<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    match value.get_ref() {
+        DeValue::String(text) => {
+            if let Some(c) = text.chars().find(|c| c.is_control()) {
+                let reason = format!("has the control character {}", c.escape_unicode());
+                problems.push(map.problem(&value.span(), &path.join("."), &reason, None));
+            }
+        }
+        DeValue::Array(items) => items.iter().for_each(|item| check_value(item, path, map, problems)),
+        DeValue::Table(table) => {
+            table.iter().for_each(|(key, value)| check_entry(key, value, path, map, problems));
+        }
+        _ => {}
+    }
+}

@@ -1,1 +1,507 @@
-//! x
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The keys that exist. One struct per table, every key optional: defaults are for [`crate::validate`] to fill in, and
+//! what a value may be beyond its type is for it to check. The positions stay with the values, for its messages.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use toml::Spanned;
+
+/// A string with its position.
+pub type Text = Spanned<String>;
+/// A list of strings, each with its position.
+pub type List = Spanned<Vec<Text>>;
+/// `[resources]` and the verbatim sections: any key.
+pub type Settings = BTreeMap<Text, Spanned<Setting>>;
+
+/// One container file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Fragment {
+    /// `Description=` of the unit.
+    pub description: Option<Text>,
+    /// crun (default), runc, a name from `[runtimes]` of ct.toml, or an absolute path.
+    pub runtime: Option<Text>,
+    /// The host account that runs the runtime; default root.
+    pub user: Option<Spanned<Scalar>>,
+    /// The slice of the unit; default ct.slice.
+    pub slice: Option<Text>,
+    /// The pod it belongs to.
+    pub pod: Option<Text>,
+    /// The host name inside; default the container's name.
+    pub hostname: Option<Text>,
+    /// The root file system.
+    pub root: Option<Root>,
+    /// The process that is the container's init.
+    pub process: Option<Process>,
+    /// The user namespace.
+    pub idmap: Option<IdMap>,
+    /// Mounts on top of the root file system.
+    pub mount: Option<Vec<Spanned<Mount>>>,
+    /// prlimit(2) of the container's processes.
+    pub limits: Option<Limits>,
+    /// systemd.resource-control(5) in snake case.
+    pub resources: Option<Settings>,
+    /// What the out-of-memory killer does.
+    pub oom: Option<Oom>,
+    /// Order and requirement dependencies.
+    pub depends: Option<Depends>,
+    /// Whether and when boot starts it.
+    pub autostart: Option<Autostart>,
+    /// When it counts as started.
+    pub ready: Option<Ready>,
+    /// How it is stopped.
+    pub stop: Option<Stop>,
+    /// When it is started again.
+    pub restart: Option<Restart>,
+    /// Programs of the host to run along with it.
+    pub hooks: Option<Hooks>,
+    /// The network namespace.
+    pub network: Option<Network>,
+    /// Capabilities, system calls, devices.
+    pub security: Option<Security>,
+    /// Verbatim directives of the unit.
+    pub systemd: Option<Systemd>,
+}
+
+/// `[root]`: exactly one of path, layers, bundle.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Root {
+    /// A directory.
+    pub path: Option<Text>,
+    /// Overlay layers, lowest first; bare names are below /var/lib/ct/layers/.
+    pub layers: Option<List>,
+    /// An OCI bundle, whose config.json is the base that other keys override.
+    pub bundle: Option<Text>,
+    /// persistent, ephemeral (fresh at each start), or no.
+    pub writable: Option<Writable>,
+    /// An id-mapped mount, to share one root file system between containers with other id ranges.
+    pub idmap: Option<Spanned<bool>>,
+}
+
+/// `root.writable`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "said at crate::container::Writable")]
+pub enum Writable {
+    Persistent,
+    Ephemeral,
+    No,
+}
+
+/// `[process]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Process {
+    /// The argument vector; default /sbin/init.
+    pub command: Option<List>,
+    /// Working directory.
+    pub cwd: Option<Text>,
+    /// Environment.
+    pub env: Option<BTreeMap<Text, Spanned<Scalar>>>,
+    /// Files in the syntax of `EnvironmentFile=`; a leading `-` allows them to be missing.
+    pub env_file: Option<List>,
+    /// User inside the container, by name or number.
+    pub user: Option<Spanned<Scalar>>,
+    /// Group inside the container, by name or number.
+    pub group: Option<Spanned<Scalar>>,
+    /// Supplementary groups inside the container.
+    pub groups: Option<Vec<Spanned<Scalar>>>,
+    /// A terminal as its console.
+    pub terminal: Option<Spanned<bool>>,
+    /// A tiny init in front of the command.
+    pub init: Option<Spanned<bool>>,
+}
+
+/// `[idmap]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct IdMap {
+    /// "auto", or ranges of container id, host id, count.
+    pub uid: Option<Spanned<IdRanges>>,
+    /// "auto", or ranges of container id, host id, count.
+    pub gid: Option<Spanned<IdRanges>>,
+}
+
+/// One side of `[idmap]`.
+#[derive(Debug)]
+pub enum IdRanges {
+    /// The account's ranges of subuid(5) and subgid(5).
+    Auto,
+    /// As written; that each has three numbers is not yet checked.
+    Ranges(Vec<Spanned<Vec<i64>>>),
+}
+
+/// One `[[mount]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Mount {
+    /// What is mounted.
+    pub source: Option<Text>,
+    /// Where in the container.
+    pub target: Option<Text>,
+    /// bind (the default for an absolute source), tmpfs, or any file system.
+    #[serde(rename = "type")]
+    pub kind: Option<Text>,
+    /// Options of mount(8).
+    pub options: Option<Vec<Text>>,
+    /// What to make at a missing target; default what the source is.
+    pub create: Option<Create>,
+}
+
+/// `mount.create`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "said at crate::container::Create")]
+pub enum Create {
+    Dir,
+    File,
+    No,
+}
+
+/// `[limits]`: each "soft:hard", one value for both, or "infinity".
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+#[expect(missing_docs, reason = "the resources of getrlimit(2)")]
+pub struct Limits {
+    pub r#as: Option<Spanned<Scalar>>,
+    pub core: Option<Spanned<Scalar>>,
+    pub cpu: Option<Spanned<Scalar>>,
+    pub data: Option<Spanned<Scalar>>,
+    pub fsize: Option<Spanned<Scalar>>,
+    pub locks: Option<Spanned<Scalar>>,
+    pub memlock: Option<Spanned<Scalar>>,
+    pub msgqueue: Option<Spanned<Scalar>>,
+    pub nice: Option<Spanned<Scalar>>,
+    pub nofile: Option<Spanned<Scalar>>,
+    pub nproc: Option<Spanned<Scalar>>,
+    pub rss: Option<Spanned<Scalar>>,
+    pub rtprio: Option<Spanned<Scalar>>,
+    pub rttime: Option<Spanned<Scalar>>,
+    pub sigpending: Option<Spanned<Scalar>>,
+    pub stack: Option<Spanned<Scalar>>,
+}
+
+/// `[oom]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Oom {
+    /// -1000 to 1000
+    pub score_adjust: Option<Spanned<i64>>,
+    /// kill (default), stop, continue
+    pub policy: Option<OomPolicy>,
+}
+
+/// `oom.policy`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "said at crate::container::OomPolicy")]
+pub enum OomPolicy {
+    Kill,
+    Stop,
+    Continue,
+}
+
+/// `[depends]`: containers by name, or units by full unit name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Depends {
+    /// Started first; their stop takes this container along.
+    pub requires: Option<Vec<Text>>,
+    /// Started first, if they can be.
+    pub wants: Option<Vec<Text>>,
+    /// Order alone.
+    pub after: Option<Vec<Text>>,
+    /// Order alone.
+    pub before: Option<Vec<Text>>,
+}
+
+/// `[autostart]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Autostart {
+    /// Start at boot.
+    pub enabled: Option<bool>,
+    /// Lower first; default 1000.
+    pub priority: Option<Spanned<i64>>,
+    /// Pause after it is ready before the next in its lane.
+    pub delay: Option<Spanned<Scalar>>,
+}
+
+/// `[ready]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Ready {
+    /// Run inside until it exits with 0.
+    pub command: Option<List>,
+    /// Pause between two runs.
+    pub interval: Option<Spanned<Scalar>>,
+    /// The container itself sends READY=1.
+    pub notify: Option<Spanned<bool>>,
+    /// How long it may take.
+    pub timeout: Option<Spanned<Scalar>>,
+}
+
+/// `[stop]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Stop {
+    /// Default SIGTERM; SIGRTMIN+3 when the command is a systemd.
+    pub signal: Option<Spanned<Scalar>>,
+    /// Then it is killed.
+    pub timeout: Option<Spanned<Scalar>>,
+}
+
+/// `[restart]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Restart {
+    /// `Restart=` of systemd.service(5).
+    pub policy: Option<RestartPolicy>,
+    /// Pause before.
+    pub delay: Option<Spanned<Scalar>>,
+}
+
+/// `restart.policy`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "systemd's own words")]
+pub enum RestartPolicy {
+    No,
+    Always,
+    OnSuccess,
+    OnFailure,
+    OnAbnormal,
+    OnAbort,
+    OnWatchdog,
+}
+
+/// `[hooks]`: lists of argument vectors.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Hooks {
+    /// Before the container is created.
+    pub pre_start: Option<Spanned<Vec<List>>>,
+    /// After it is started.
+    pub post_start: Option<Spanned<Vec<List>>>,
+    /// After it has ended.
+    pub post_stop: Option<Spanned<Vec<List>>>,
+}
+
+/// `[network]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Network {
+    /// none (default), host, or ns: and the path of a namespace.
+    pub mode: Option<Text>,
+}
+
+/// `[security]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Security {
+    /// Changes to the default set of capabilities.
+    pub capabilities: Option<Capabilities>,
+    /// Default true.
+    pub no_new_privileges: Option<bool>,
+    /// default, unconfined, or the path of an OCI seccomp object in JSON.
+    pub seccomp: Option<Text>,
+    /// Host devices: `/dev/fuse:rw`.
+    pub devices: Option<Vec<Text>>,
+}
+
+/// `security.capabilities`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Capabilities {
+    /// Added to the default set.
+    pub add: Option<Vec<Text>>,
+    /// Taken from it; "ALL" for all of them.
+    pub drop: Option<Vec<Text>>,
+}
+
+/// `[systemd.unit]` and `[systemd.service]`: verbatim directives.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct Systemd {
+    /// For the `[Unit]` section.
+    pub unit: Option<Settings>,
+    /// For the `[Service]` section.
+    pub service: Option<Settings>,
+}
+
+/// A string, or a number as the text it stands for.
+#[derive(Debug, Clone)]
+pub struct Scalar(pub String);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a whole number")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar(text.to_owned()))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Scalar, E> {
+                Ok(Scalar(text))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
+                Ok(Scalar(number.to_string()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
+                Ok(Scalar(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Text)
+    }
+}
+
+/// The value of a setting that ct does not know by type.
+#[derive(Debug, Clone)]
+pub enum Setting {
+    /// A string, or a number as the text it stands for.
+    Text(String),
+    /// `true` or `false`
+    Bool(bool),
+    /// Several values.
+    List(Vec<Text>),
+}
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Setting;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, a whole number, true, false or a list of strings")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Setting, E> {
+                Ok(Setting::Text(text.to_owned()))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Setting, E> {
+                Ok(Setting::Text(text))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Setting, E> {
+                Ok(Setting::Text(number.to_string()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Setting, E> {
+                Ok(Setting::Text(number.to_string()))
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Setting, E> {
+                Ok(Setting::Bool(value))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Setting, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    list.push(item);
+                }
+                Ok(Setting::List(list))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+impl<'de> Deserialize<'de> for IdRanges {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Ranges;
+        impl<'de> Visitor<'de> for Ranges {
+            type Value = IdRanges;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"auto\" or a list of [container id, host id, count]")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<IdRanges, E> {
+                match text {
+                    "auto" => Ok(IdRanges::Auto),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<IdRanges, A::Error> {
+                let mut ranges = Vec::new();
+                while let Some(range) = items.next_element()? {
+                    ranges.push(range);
+                }
+                Ok(IdRanges::Ranges(ranges))
+            }
+        }
+        deserializer.deserialize_any(Ranges)
+    }
+}
+
+/// `/etc/ct/ct.toml`, without `[defaults]`, which is a [`Fragment`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct HostFragment {
+    /// How containers are started at boot.
+    pub autostart: Option<HostAutostart>,
+    /// Runtimes by name.
+    pub runtimes: Option<BTreeMap<Text, Spanned<HostRuntime>>>,
+}
+
+/// `[autostart]` of ct.toml.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct HostAutostart {
+    /// How many may be starting at once: a number, 0 for no bound, or "auto".
+    pub parallel: Option<Spanned<Scalar>>,
+}
+
+/// One of `[runtimes]`: a table, or its path alone.
+#[derive(Debug)]
+pub struct HostRuntime {
+    /// The program.
+    pub path: Option<String>,
+    /// Arguments to put before the sub-command.
+    pub arguments: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for HostRuntime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, expecting = "a path or a table")]
+        struct Table {
+            path: Option<String>,
+            #[serde(default)]
+            arguments: Vec<String>,
+        }
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = HostRuntime;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a path or a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HostRuntime, A::Error> {
+                let table = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(HostRuntime { path: table.path, arguments: table.arguments })
+            }
+
+            fn visit_str<E>(self, path: &str) -> Result<HostRuntime, E> {
+                Ok(HostRuntime { path: Some(path.to_owned()), arguments: Vec::new() })
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}

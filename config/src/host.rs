@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The host's settings: `/etc/ct/ct.toml` and its drop-ins.
+//! The host's settings: `/etc/ct/ct.toml` and `/etc/ct/ct.toml.d/*.toml`.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
+use sha2::Sha256;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::document::{self, SourceMap};
+use crate::fragment::{Fragment, HostFragment, HostRuntime, Scalar};
 use crate::problem::Problem;
+use crate::sources::{self, SourceFile};
+use crate::validate::parse_path;
+use crate::value::parse_number;
 
 /// `[autostart] parallel`: how many containers may be starting at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,16 +27,165 @@ pub enum Parallel {
     AtMost(u32),
 }
 
+/// A runtime by a name of the host's choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedRuntime {
+    /// The program, absolute.
+    pub path: PathBuf,
+    /// Arguments before the sub-command.
+    pub arguments: Vec<String>,
+}
+
 /// The host's settings.
 #[derive(Debug)]
 pub struct Host {
     /// `[autostart] parallel`
     pub parallel: Parallel,
+    /// `[runtimes]`
+    pub runtimes: BTreeMap<String, NamedRuntime>,
+    /// What was read, in the order of merging.
+    pub(crate) files: Vec<SourceFile>,
+    /// The digest of those files, which each container's goes on from.
+    pub(crate) hasher: Sha256,
+    /// Why no container can be trusted to be what its config says: `[defaults]` may be what limits it.
+    pub(crate) fatal: Vec<Problem>,
+    /// Whether any file has `[defaults]`.
+    has_defaults: bool,
 }
 
 impl Host {
-    /// Reads `/etc/ct/ct.toml` and its drop-ins below `root`. All of it may be missing.
-    pub fn load(_root: &Path) -> (Self, Vec<Problem>) {
-        (Self { parallel: Parallel::Auto }, Vec::new())
+    /// Reads the settings below `root`. All of them may be missing. The problems are those of the files themselves;
+    /// a container that they make unusable has them too, when it is loaded.
+    pub fn load(root: &Path) -> (Self, Vec<Problem>) {
+        let read = sources::read_host(root);
+        let mut hasher = Sha256::default();
+        read.files.iter().for_each(|file| crate::hash_file(&mut hasher, file));
+        let mut host = Self {
+            parallel: Parallel::Auto,
+            runtimes: BTreeMap::new(),
+            files: read.files,
+            hasher,
+            fatal: read.problems,
+            has_defaults: false,
+        };
+        let problems = host.read_settings();
+        (host, problems)
+    }
+
+    /// Fills in all but the files; gives all problems there are.
+    fn read_settings(&mut self) -> Vec<Problem> {
+        let map = SourceMap { files: &[], host: &self.files };
+        let mut syntax = Vec::new();
+        let mut table = self.settings(&mut syntax);
+        let defaults = take_defaults(&mut table, &map, &mut syntax);
+        let mut problems = Vec::new();
+        document::check_text(&table, &map, &mut problems);
+        let rebuild = || {
+            let mut table = self.settings(&mut Vec::new());
+            table.remove("defaults");
+            table
+        };
+        let fragment: HostFragment = document::deserialize(table, rebuild, &map, &mut problems);
+        // A table that is not known may have been meant to be [defaults].
+        syntax.extend(problems.iter().filter(|p| p.key.is_none()).cloned());
+        problems.retain(|problem| problem.key.is_some());
+        let parallel = fragment.autostart.and_then(|autostart| autostart.parallel);
+        let parallel = parallel.map(|text| parse_parallel(&text, &map, &mut problems)).unwrap_or_default();
+        let mut runtimes = BTreeMap::new();
+        for (name, runtime) in fragment.runtimes.unwrap_or_default() {
+            if let Some(runtime) = parse_runtime(&name, runtime, &map, &mut problems) {
+                runtimes.insert(name.into_inner(), runtime);
+            }
+        }
+        let has_defaults = defaults.is_some();
+        if let Some(defaults) = defaults {
+            let again = || self.defaults();
+            let _: Fragment = document::deserialize(defaults, again, &map, &mut problems);
+        }
+        self.fatal.extend(syntax);
+        let map = SourceMap { files: &[], host: &self.files };
+        problems.extend(self.fatal.iter().cloned());
+        map.sort(&mut problems);
+        (self.parallel, self.runtimes, self.has_defaults) = (parallel, runtimes, has_defaults);
+        problems
+    }
+
+    /// All files merged; no container's rules for merging apply except within `[defaults]`, which [`Host::defaults`]
+    /// merges.
+    fn settings(&self, problems: &mut Vec<Problem>) -> DeTable<'_> {
+        let map = SourceMap { files: &[], host: &self.files };
+        let mut merged = DeTable::new();
+        for (index, file) in self.files.iter().enumerate() {
+            document::merge_host(
+                &mut merged,
+                document::parse(file, SourceMap::host_base(index), &map, problems),
+            );
+        }
+        merged
+    }
+
+    /// `[defaults]`, to be merged below a container's files.
+    pub(crate) fn defaults(&self) -> DeTable<'_> {
+        if !self.has_defaults {
+            return DeTable::new();
+        }
+        match self.settings(&mut Vec::new()).remove("defaults").map(Spanned::into_inner) {
+            Some(DeValue::Table(defaults)) => defaults,
+            _ => DeTable::new(),
+        }
+    }
+}
+
+fn take_defaults<'t>(
+    table: &mut DeTable<'t>,
+    map: &SourceMap<'_>,
+    fatal: &mut Vec<Problem>,
+) -> Option<DeTable<'t>> {
+    let value = table.remove("defaults")?;
+    let span = value.span();
+    match value.into_inner() {
+        DeValue::Table(defaults) => Some(defaults),
+        _ => {
+            fatal.push(map.problem(&span, "", "[defaults] must be a table", None));
+            None
+        }
+    }
+}
+
+fn parse_parallel(text: &Spanned<Scalar>, map: &SourceMap<'_>, problems: &mut Vec<Problem>) -> Parallel {
+    let value = text.get_ref().0.as_str();
+    match (value, parse_number(value).and_then(|n| u32::try_from(n).ok())) {
+        ("auto", _) => Parallel::Auto,
+        (_, Some(0)) => Parallel::Unlimited,
+        (_, Some(number)) => Parallel::AtMost(number),
+        (_, None) => {
+            let reason = format!("{value:?} is neither a number nor \"auto\"");
+            problems.push(map.problem(&text.span(), "autostart.parallel", &reason, None));
+            Parallel::Auto
+        }
+    }
+}
+
+fn parse_runtime(
+    name: &Spanned<String>,
+    runtime: Spanned<HostRuntime>,
+    map: &SourceMap<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<NamedRuntime> {
+    let span = runtime.span();
+    let HostRuntime { path, arguments } = runtime.into_inner();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    if name.get_ref().is_empty() || !name.get_ref().bytes().all(plain) {
+        let reason = format!("{:?} is not a name for a runtime", name.get_ref());
+        problems.push(map.problem(&name.span(), "runtimes", &reason, None));
+        return None;
+    }
+    let path = path.ok_or_else(|| "path is missing".to_owned()).and_then(|path| parse_path(&path));
+    match path {
+        Ok(path) => Some(NamedRuntime { path, arguments }),
+        Err(reason) => {
+            problems.push(map.problem(&span, &format!("runtimes.{}", name.get_ref()), &reason, None));
+            None
+        }
     }
 }

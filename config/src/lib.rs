@@ -17,6 +17,7 @@ pub mod fragment;
 pub mod host;
 pub mod name;
 pub mod problem;
+pub mod resource_control;
 pub mod settings;
 pub mod sources;
 pub mod validate;
@@ -24,7 +25,11 @@ pub mod value;
 
 use std::path::PathBuf;
 
+use sha2::{Digest as _, Sha256};
+use toml::de::DeTable;
+
 use container::{Container, Digest};
+use document::SourceMap;
 use name::ContainerName;
 use problem::Problem;
 
@@ -43,17 +48,79 @@ pub struct Broken {
     pub digest: Option<Digest>,
 }
 
-/// Reads, merges and checks one container of `tree`.
+/// Reads, merges and checks one container of `tree`. All that is wrong with it is reported at once.
 pub fn load(tree: &sources::Tree, host: &host::Host, name: &ContainerName) -> Result<Container, Box<Broken>> {
-    let _ = host;
     let read = tree.read(name);
-    Err(Box::new(Broken {
-        name: name.clone(),
-        files: read.files.into_iter().map(|file| file.path).collect(),
-        problems: read.problems,
-        autostart: false,
-        digest: None,
-    }))
+    let mut problems = read.problems;
+    let complete = problems.is_empty();
+    let map = SourceMap { files: &read.files, host: &host.files };
+    let mut hasher = host.hasher.clone();
+    read.files.iter().for_each(|file| hash_file(&mut hasher, file));
+    let digest = hex(&hasher.finalize());
+    let files: Vec<PathBuf> = read.files.iter().map(|file| file.path.clone()).collect();
+
+    problems.extend(host.fatal.iter().cloned());
+    let table = merged(&map, host, &mut problems);
+    let syntax = problems.len();
+    document::check_text(&table, &map, &mut problems);
+    let autostart = wants_autostart(&table);
+    let rebuild = || merged(&map, host, &mut Vec::new());
+    let fragment: fragment::Fragment = document::deserialize(table, rebuild, &map, &mut problems);
+    let identity = validate::Identity { name: name.clone(), files: files.clone(), digest: digest.clone() };
+    if let Some(container) = validate::container(fragment, identity, host, map, &mut problems) {
+        return Ok(container);
+    }
+    drop_echoes(&mut problems, syntax);
+    map.sort(&mut problems);
+    let digest = complete.then_some(digest);
+    Err(Box::new(Broken { name: name.clone(), files, problems, autostart, digest }))
+}
+
+/// The host's defaults, then the main file, then the drop-ins.
+fn merged<'t>(map: &SourceMap<'t>, host: &'t host::Host, problems: &mut Vec<Problem>) -> DeTable<'t> {
+    let mut table = host.defaults();
+    for (index, file) in map.files.iter().enumerate() {
+        let later = document::parse(file, SourceMap::base(index), map, problems);
+        if table.is_empty() {
+            table = later;
+        } else {
+            document::merge_container(&mut table, later);
+        }
+    }
+    table
+}
+
+/// What is left of a line after a syntax error gives rise to problems that are none: those past the first `syntax` in
+/// lines of these.
+fn drop_echoes(problems: &mut Vec<Problem>, syntax: usize) {
+    let line = |problem: &Problem| problem.position.map(|(line, _)| (problem.file.clone(), line));
+    let lines: Vec<_> = problems.iter().take(syntax).filter_map(line).collect();
+    let mut index = 0;
+    problems.retain(|problem| {
+        index += 1;
+        index <= syntax || line(problem).is_none_or(|at| !lines.contains(&at))
+    });
+}
+
+/// `[autostart] enabled = true`, also in what does not fit otherwise.
+fn wants_autostart(table: &DeTable<'_>) -> bool {
+    let enabled = table.get("autostart").and_then(|value| value.get_ref().as_table()?.get("enabled"));
+    enabled.and_then(|value| value.get_ref().as_bool()).unwrap_or(false)
+}
+
+/// Path, length, bytes: no two lists of files are the same sequence.
+fn hash_file(hasher: &mut Sha256, file: &sources::SourceFile) {
+    use std::os::unix::ffi::OsStrExt;
+    let path = file.path.as_os_str().as_bytes();
+    for bytes in [path, file.text.as_bytes()] {
+        hasher.update((bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    }
+}
+
+fn hex(bytes: &[u8]) -> Digest {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
+    Digest(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
 }
 
 /// The candidate that `word` was probably meant to be.

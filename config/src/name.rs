@@ -73,7 +73,17 @@ pub struct UnitName(String);
 impl UnitName {
     /// The unit types of systemd.unit(5).
     const TYPES: [&str; 11] = [
-        "service", "socket", "target", "device", "mount", "automount", "timer", "swap", "path", "slice", "scope",
+        "service",
+        "socket",
+        "target",
+        "device",
+        "mount",
+        "automount",
+        "timer",
+        "swap",
+        "path",
+        "slice",
+        "scope",
     ];
 
     /// Checks `text` as systemd's `unit_name_is_valid()` does: at most 255 bytes of letters, digits and `:-_.\@`,
@@ -83,14 +93,19 @@ impl UnitName {
         if text.len() > 255 {
             return bad("it is longer than 255 characters");
         }
-        let Some((prefix, kind)) = text.rsplit_once('.') else { return bad("it has no type such as .service") };
+        let Some((prefix, kind)) = text.rsplit_once('.') else {
+            return bad("it has no type such as .service");
+        };
         if !Self::TYPES.contains(&kind) {
             return bad("it does not end in a unit type such as .service");
         }
         if prefix.is_empty() || prefix.starts_with('@') {
             return bad("nothing stands before the type");
         }
-        if !prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_' | b'.' | b'\\' | b'@')) {
+        if !prefix
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'-' | b'_' | b'.' | b'\\' | b'@'))
+        {
             return bad("only letters, digits and \":-_.\\@\" are allowed");
         }
         Ok(Self(text.to_owned()))

@@ -2,9 +2,16 @@
 //! The one mapping from a container to unit settings. A [`Property`] is typed, so that the generator can render it as a
 //! line of a drop-in and a D-Bus client as the property of a transient unit: never two lists.
 
-use crate::container::Directive;
+use std::path::{Path, PathBuf};
+
+use crate::container::{
+    Container, Dependency, Depends, Directive, OomPolicy, RestartPolicy, RootSource, Writable,
+};
 use crate::name::UnitName;
 use crate::value::{Limit, Signal, Size, Timespan};
+
+/// The container's init when neither its config nor a bundle says what it is.
+pub const DEFAULT_COMMAND: &str = "/sbin/init";
 
 /// What `ct@NAME.service` gets on top of the static template.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,7 +41,7 @@ pub enum Value {
     /// Free text for a setting that systemd takes as a string; specifiers are escaped on rendering.
     Text(String),
     /// A path, rendered as text is.
-    Path(std::path::PathBuf),
+    Path(PathBuf),
     /// `yes` or `no`
     Bool(bool),
     /// A plain number (`OOMScoreAdjust=`, weights).
@@ -61,8 +68,135 @@ pub enum Value {
     Environment(Vec<(String, String)>),
 }
 
-/// Maps a container to the settings of its unit, in a fixed order.
-pub fn unit_settings(container: &crate::container::Container) -> UnitSettings {
-    let _ = container;
-    UnitSettings::default()
+/// Maps a container to the settings of its unit, always in the same order. A setting that may be given several times
+/// (`RequiresMountsFor=`) has one property for each.
+pub fn unit_settings(container: &Container) -> UnitSettings {
+    UnitSettings {
+        unit: unit_section(container),
+        service: service_section(container),
+        extra_unit: container.extra_unit.clone(),
+        extra_service: container.extra_service.clone(),
+    }
+}
+
+fn unit_section(container: &Container) -> Vec<Property> {
+    let mut unit = Vec::with_capacity(8);
+    let mut add = |name, value| unit.push(Property { name, value });
+    if let Some(main) = container.files.first() {
+        add("SourcePath", Value::Path(main.clone()));
+    }
+    if let Some(description) = &container.description {
+        add("Description", Value::Text(description.clone()));
+    }
+    let Depends { requires, wants, after, before } = &container.depends;
+    let units = |lists: &[&[Dependency]]| {
+        let mut units: Vec<UnitName> = Vec::new();
+        for dependency in lists.iter().copied().flatten() {
+            if !units.contains(&dependency.unit) {
+                units.push(dependency.unit.clone());
+            }
+        }
+        units
+    };
+    let lists = [
+        ("Requires", units(&[requires])),
+        ("Wants", units(&[wants])),
+        ("After", units(&[requires, wants, after])),
+        ("Before", units(&[before])),
+    ];
+    for (name, units) in lists {
+        if !units.is_empty() {
+            add(name, Value::Units(units));
+        }
+    }
+    for path in needed_paths(container) {
+        add("RequiresMountsFor", Value::Path(path.to_owned()));
+    }
+    unit
+}
+
+/// What must be mounted before the helper runs. Nobody looks whether it exists: generators run before /var is mounted.
+fn needed_paths(container: &Container) -> Vec<&Path> {
+    let mut paths: Vec<&Path> = match &container.root.source {
+        RootSource::Path(path) | RootSource::Bundle(path) => vec![path],
+        RootSource::Layers(layers) => layers.iter().map(PathBuf::as_path).collect(),
+    };
+    for mount in container.mounts.iter().filter(|mount| mount.kind == "bind") {
+        if !paths.contains(&mount.source.as_path()) {
+            paths.push(&mount.source);
+        }
+    }
+    paths
+}
+
+fn service_section(container: &Container) -> Vec<Property> {
+    let mut service = Vec::with_capacity(8 + container.limits.len() + container.resources.len());
+    let mut add = |name, value| service.push(Property { name, value });
+    add("Slice", Value::Units(vec![container.slice.clone()]));
+    if let Some(score) = container.oom.score_adjust {
+        add("OOMScoreAdjust", Value::Integer(score.into()));
+    }
+    // Always said: Delegate= in the template would make it `continue`.
+    add("OOMPolicy", Value::Word(oom_policy(container.oom.policy)));
+    for (resource, limit) in &container.limits {
+        add(resource.directive(), Value::Limit(*limit));
+    }
+    container.resources.iter().for_each(|property| add(property.name, property.value.clone()));
+    if let Some(signal) = kill_signal(container) {
+        add("KillSignal", Value::Signal(signal));
+    }
+    if let Some(timeout) = container.stop.timeout {
+        add("TimeoutStopSec", Value::Time(timeout));
+    }
+    if let Some(policy) = container.restart.policy {
+        add("Restart", Value::Word(restart_policy(policy)));
+    }
+    if let Some(delay) = container.restart.delay {
+        add("RestartSec", Value::Time(delay));
+    }
+    // Where the upper layer is kept.
+    let layered = matches!(container.root.source, RootSource::Layers(_));
+    if layered && container.root.writable == Some(Writable::Persistent) {
+        add("StateDirectory", Value::Text(format!("ct/{}", container.name)));
+        add("StateDirectoryMode", Value::Word("0700"));
+    }
+    // The helper compares: a config that was edited after the last daemon-reload is told apart by it.
+    let digest = ("CT_CONFIG_DIGEST".to_owned(), container.digest.0.clone());
+    add("Environment", Value::Environment(vec![digest]));
+    service
+}
+
+fn oom_policy(policy: Option<OomPolicy>) -> &'static str {
+    match policy {
+        None | Some(OomPolicy::Kill) => "kill",
+        Some(OomPolicy::Stop) => "stop",
+        Some(OomPolicy::Continue) => "continue",
+    }
+}
+
+fn restart_policy(policy: RestartPolicy) -> &'static str {
+    match policy {
+        RestartPolicy::No => "no",
+        RestartPolicy::Always => "always",
+        RestartPolicy::OnSuccess => "on-success",
+        RestartPolicy::OnFailure => "on-failure",
+        RestartPolicy::OnAbnormal => "on-abnormal",
+        RestartPolicy::OnAbort => "on-abort",
+        RestartPolicy::OnWatchdog => "on-watchdog",
+    }
+}
+
+/// The signal that ends the container cleanly, if it is not SIGTERM, which the template has.
+fn kill_signal(container: &Container) -> Option<Signal> {
+    if container.stop.signal.is_some() {
+        return container.stop.signal;
+    }
+    let program = match (&container.process.command, &container.root.source) {
+        (Some(command), _) => command.first()?.as_str(),
+        // Its own command, which is in a file that is not ours to read here.
+        (None, RootSource::Bundle(_)) => return None,
+        (None, _) => DEFAULT_COMMAND,
+    };
+    let name = program.rsplit('/').next()?;
+    matches!(name, "systemd" | "init").then_some(Signal::RTMIN_PLUS_3)
 }

@@ -82,6 +82,25 @@ impl Tree {
         tree
     }
 
+    /// As [`Tree::scan`] for one name: a start does not pay for the containers beside its own.
+    pub fn only(root: &Path, name: &ContainerName) -> Self {
+        let mut tree = Self { disk: Disk::new(root), containers: BTreeMap::new(), problems: Vec::new() };
+        let mut entry = Entry::default();
+        for (dir, drop_ins) in CONTAINER_DIRS.into_iter().zip(&mut entry.drop_ins) {
+            let main = tree.disk.below(&Path::new(dir).join(format!("{name}.toml")));
+            if entry.main == Main::Missing
+                && let Ok(file) = main.symlink_metadata()
+            {
+                entry.main = if is_masked(&main, file.is_symlink()) { Main::Masked } else { Main::At(dir) };
+            }
+            *drop_ins = tree.disk.below(&Path::new(dir).join(format!("{name}.toml.d"))).exists();
+        }
+        if matches!(entry.main, Main::At(_)) {
+            tree.containers.insert(name.clone(), entry);
+        }
+        tree
+    }
+
     /// Takes note of one directory entry.
     fn add(&mut self, index: usize, dir: &'static str, entry: &DirEntry) {
         let os_name = entry.file_name();
@@ -103,7 +122,8 @@ impl Tree {
             Ok(name) => {
                 let known = self.containers.entry(name).or_default();
                 if known.main == Main::Missing {
-                    known.main = if is_masked(entry) { Main::Masked } else { Main::At(dir) };
+                    known.main =
+                        if is_masked(&entry.path(), is_link(entry)) { Main::Masked } else { Main::At(dir) };
                 }
             }
             Err(error) => self.problems.push(file_problem(Path::new(dir).join(&os_name), error.to_string())),
@@ -203,7 +223,8 @@ impl Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         };
-        listed.map_err(|error| file_problem(PathBuf::from(dir), format!("cannot read the directory: {error}")))
+        listed
+            .map_err(|error| file_problem(PathBuf::from(dir), format!("cannot read the directory: {error}")))
     }
 
     /// Reads `*.toml` of several directories in the order of their names: of one name the first directory's counts, and
@@ -224,13 +245,14 @@ impl Disk {
                 if text.starts_with(b".") || !text.ends_with(b".toml") || found.contains_key(&name) {
                     continue;
                 }
-                let path = (!is_masked(&entry)).then(|| Path::new(dir).join(&name));
+                let path = (!is_masked(&entry.path(), is_link(&entry))).then(|| Path::new(dir).join(&name));
                 found.insert(name, path);
             }
         }
         if found.len() > MAX_DROP_INS {
             let dir = dirs.first().cloned().unwrap_or_default();
-            read.problems.push(file_problem(PathBuf::from(dir), format!("more than {MAX_DROP_INS} drop-ins")));
+            read.problems
+                .push(file_problem(PathBuf::from(dir), format!("more than {MAX_DROP_INS} drop-ins")));
             return;
         }
         found.into_values().flatten().for_each(|path| read.add(self.read(path)));
@@ -263,7 +285,12 @@ impl Disk {
             return Err(TOO_LARGE.to_owned());
         }
         let text = String::from_utf8(bytes).map_err(|error| {
-            let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count();
+            let line = error
+                .as_bytes()
+                .iter()
+                .take(error.utf8_error().valid_up_to())
+                .filter(|b| **b == b'\n')
+                .count();
             format!("not UTF-8 text, in line {}", line + 1)
         })?;
         if text.starts_with('\u{feff}') {
@@ -301,19 +328,25 @@ impl Disk {
                 metadata.mode() & 0o7777
             ));
         }
-        usize::try_from(metadata.len()).ok().filter(|size| *size <= MAX_FILE).ok_or_else(|| TOO_LARGE.to_owned())
+        usize::try_from(metadata.len())
+            .ok()
+            .filter(|size| *size <= MAX_FILE)
+            .ok_or_else(|| TOO_LARGE.to_owned())
     }
 }
 
 const TOO_LARGE: &str = "larger than 1 MiB";
 
 /// Whether a directory entry is a link to /dev/null, perhaps by way of other links. Only links cost a system call.
-fn is_masked(entry: &DirEntry) -> bool {
-    if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+fn is_link(entry: &DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_symlink())
+}
+
+fn is_masked(path: &Path, is_link: bool) -> bool {
+    if !is_link {
         return false;
     }
-    let path = entry.path();
-    fs::read_link(&path).is_ok_and(|target| target == Path::new("/dev/null"))
+    fs::read_link(path).is_ok_and(|target| target == Path::new("/dev/null"))
         || path.metadata().is_ok_and(|file| file.file_type().is_char_device() && file.rdev() == DEV_NULL)
 }
 

@@ -80,6 +80,8 @@ struct Quantity<'a> {
     whole: u64,
     /// The digits after the point, possibly none.
     fraction: &'a str,
+    /// Whether there was a point without them.
+    bare_point: bool,
     /// What follows the number and the white space after it.
     rest: &'a str,
 }
@@ -89,15 +91,23 @@ impl<'a> Quantity<'a> {
     fn parse(text: &'a str) -> Option<Self> {
         let (whole, rest) = split_digits(text);
         let whole = whole.parse().ok()?;
-        let (fraction, rest) = match rest.strip_prefix('.') {
-            Some(rest) => split_digits(rest),
-            None => ("", rest),
+        let (fraction, rest, point) = match rest.strip_prefix('.') {
+            Some(rest) => {
+                let (fraction, rest) = split_digits(rest);
+                (fraction, rest, true)
+            }
+            None => ("", rest, false),
         };
         // Finer than any unit can express; more digits would only overflow the arithmetic.
         if fraction.len() > 18 {
             return None;
         }
-        Some(Self { whole, fraction, rest: rest.trim_start_matches(is_blank) })
+        Some(Self {
+            whole,
+            fraction,
+            bare_point: point && fraction.is_empty(),
+            rest: rest.trim_start_matches(is_blank),
+        })
     }
 
     /// The number times `unit`, rounded down; `None` past 64 bits.
@@ -121,46 +131,48 @@ fn is_blank(c: char) -> bool {
 }
 
 impl Size {
-    /// To the base 1024, as systemd does it for memory and limits.
-    const UNITS: [(&str, u64); 8] = [
-        ("E", 1 << 60),
-        ("P", 1 << 50),
-        ("T", 1 << 40),
-        ("G", 1 << 30),
-        ("M", 1 << 20),
-        ("K", 1 << 10),
-        ("B", 1),
-        ("", 1),
-    ];
+    /// The highest first; a position is also the exponent, counted from the end.
+    const UNITS: [&str; 8] = ["E", "P", "T", "G", "M", "K", "B", ""];
 
-    /// Bytes: `512M`, `1.5G`, `1G 512M`, `4096`, `infinity`.
+    /// Bytes: `512M`, `1.5G`, `1G 512M`, `4096`, `infinity`. To the base 1024, as systemd does it for memory and limits.
     pub fn parse(text: &str) -> Result<Self, BadValue> {
+        Self::parse_base(text, 1024)
+    }
+
+    /// As [`Size::parse`] with the base 1000, as systemd does it for bandwidths.
+    pub fn parse_decimal(text: &str) -> Result<Self, BadValue> {
+        Self::parse_base(text, 1000)
+    }
+
+    fn parse_base(text: &str, base: u64) -> Result<Self, BadValue> {
         const WHAT: &str = "a size such as 512M, 1.5G, 4096 or infinity";
         if text == "infinity" {
             return Ok(Self::Infinity);
         }
-        let (mut sum, mut rest, mut units) = (0_u64, text, Self::UNITS.as_slice());
+        let (mut sum, mut rest, mut first_unit) = (0_u64, text, 0);
         loop {
-            let Some(quantity) = Quantity::parse(rest.trim_start_matches(is_blank)) else { return bad(text, WHAT) };
+            let Some(quantity) = Quantity::parse(rest.trim_start_matches(is_blank)) else {
+                return bad(text, WHAT);
+            };
             // Units only get smaller: "1G 512M", never "512M 1G".
-            let Some(at) = units.iter().position(|(name, _)| quantity.rest.starts_with(name)) else {
+            let mut units = (0_u32..).zip(Self::UNITS).skip(first_unit);
+            let Some((at, name)) = units.find(|(_, name)| quantity.rest.starts_with(name)) else {
                 return bad(text, WHAT);
             };
-            let Some(((name, factor), smaller)) = units.get(at..).and_then(<[_]>::split_first) else {
-                return bad(text, WHAT);
-            };
-            let Some(total) = quantity.times(*factor).and_then(|n| n.checked_add(sum)) else {
-                return bad(text, "a size of at most 16E");
+            let Some(total) =
+                quantity.times(base.pow(6_u32.saturating_sub(at))).and_then(|n| n.checked_add(sum))
+            else {
+                return bad(text, "a size below 16E");
             };
             sum = total;
-            units = smaller;
-            rest = quantity.rest.get(name.len()..).unwrap_or_default();
+            first_unit = at as usize + 1;
+            rest = quantity.rest.strip_prefix(name).unwrap_or_default();
             if rest.is_empty() {
                 break;
             }
         }
         // systemd keeps the highest number for infinity.
-        if sum == u64::MAX { bad(text, "a size of at most 16E") } else { Ok(Self::Finite(sum)) }
+        if sum == u64::MAX { bad(text, "a size below 16E") } else { Ok(Self::Finite(sum)) }
     }
 
     /// A plain count: `512`, `infinity`.
@@ -240,7 +252,10 @@ impl Timespan {
         }
         let (mut sum, mut rest) = (0_u64, body);
         loop {
-            let Some(quantity) = Quantity::parse(rest) else { return bad(text, WHAT) };
+            // A point needs digits here, though not in sizes.
+            let Some(quantity) = Quantity::parse(rest).filter(|q| !q.bare_point) else {
+                return bad(text, WHAT);
+            };
             let end = quantity.rest.find(|c: char| !c.is_alphabetic()).unwrap_or(quantity.rest.len());
             let (name, after) = quantity.rest.split_at(end);
             // "1 30s" would be one second to some readers and one minute to others: a bare number stands alone.
@@ -281,7 +296,8 @@ impl fmt::Display for Timespan {
 pub fn parse_percent(text: &str) -> Result<u64, BadValue> {
     const WHAT: &str = "a percentage such as 50% or 12.5%";
     let Some(body) = text.strip_suffix('%') else { return bad(text, WHAT) };
-    let (whole, fraction) = body.split_once('.').map_or((body, None), |(whole, fraction)| (whole, Some(fraction)));
+    let (whole, fraction) =
+        body.split_once('.').map_or((body, None), |(whole, fraction)| (whole, Some(fraction)));
     let hundredths = match fraction.map(str::as_bytes) {
         None => Some(0),
         Some([a]) if a.is_ascii_digit() => Some(u64::from(a - b'0') * 10),
@@ -322,7 +338,11 @@ impl Limit {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.soft == self.hard { write!(f, "{}", self.soft) } else { write!(f, "{}:{}", self.soft, self.hard) }
+        if self.soft == self.hard {
+            write!(f, "{}", self.soft)
+        } else {
+            write!(f, "{}:{}", self.soft, self.hard)
+        }
     }
 }
 
@@ -355,6 +375,11 @@ impl RlimitResource {
     /// The directive of systemd.exec(5).
     pub fn directive(self) -> &'static str {
         self.names().1
+    }
+
+    /// As getrlimit(2) and OCI's config.json call it: `RLIMIT_NOFILE`.
+    pub fn rlimit_name(self) -> String {
+        format!("RLIMIT_{}", self.key().to_ascii_uppercase())
     }
 
     fn names(self) -> (&'static str, &'static str) {
@@ -404,10 +429,8 @@ impl RlimitResource {
     }
 
     fn parse_nice(text: &str) -> Result<Size, BadValue> {
+        // No infinity: systemd refuses it here.
         const WHAT: &str = "a raw limit from 1 to 40, or a nice level from -20 to +19 with its sign";
-        if text == "infinity" {
-            return Ok(Size::Infinity);
-        }
         let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
         let raw = match (parse_number(digits), text.as_bytes().first()) {
             // getrlimit(2): the ceiling is 20 - limit.
@@ -480,6 +503,7 @@ impl Signal {
         } else if let Some(minus) = name.strip_prefix("RTMAX-") {
             offset(minus).map(|n| Self::RTMAX - n)
         } else {
+            // Of the whole text: "SIG9" is none.
             parse_number(text).and_then(|n| i32::try_from(n).ok())
         };
         match number {

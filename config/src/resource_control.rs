@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! systemd.resource-control(5): which settings `[resources]` knows, and what their values may be. systemd ignores a
+//! value that it does not like and starts the unit without a limit; so every value is checked here, by its own rules.
+
+use std::net::IpAddr;
+
+use crate::fragment::Setting;
+use crate::settings::Value;
+use crate::value::{BadValue, Size, Timespan, parse_number, parse_percent};
+
+/// One setting.
+#[derive(Debug)]
+pub struct Row {
+    /// The key below `[resources]`.
+    pub key: &'static str,
+    /// systemd's name.
+    pub directive: &'static str,
+    /// The systemd that has it first, where that is later than 252; an older one ignores it.
+    pub since: u32,
+    kind: Kind,
+}
+
+/// What a value is.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Bool,
+    /// 1 to 10000.
+    Weight,
+    /// The same, or `idle`.
+    CpuWeight,
+    /// A percentage above 0, of one CPU.
+    Quota,
+    /// 1ms to 1s.
+    QuotaPeriod,
+    /// A time span, not 0.
+    Time,
+    /// 1s and more.
+    PressureDuration,
+    /// `0-3,8`
+    Indices,
+    /// Bytes, infinity, or a part of the installed memory.
+    Memory,
+    /// As `Memory`, not 0.
+    MemoryMax,
+    /// Bytes or infinity.
+    Swap,
+    /// A number, infinity, or a part of what the system allows; not 0.
+    Tasks,
+    /// At most 100%.
+    Percent,
+    /// One of these.
+    Word(&'static [&'static str]),
+    /// A path and a weight.
+    DeviceWeight,
+    /// A path and a bandwidth or rate, to the base 1000.
+    DeviceRate,
+    /// A path and a time span.
+    DeviceLatency,
+    Address,
+    BindRule,
+    Interfaces,
+    NftSet,
+    Path,
+    BpfProgram,
+    Controllers,
+}
+
+/// Every setting, in the order in which they are written.
+pub const TABLE: [Row; 52] = [
+    row("cpu_accounting", "CPUAccounting", Kind::Bool),
+    row("cpu_weight", "CPUWeight", Kind::CpuWeight),
+    row("startup_cpu_weight", "StartupCPUWeight", Kind::CpuWeight),
+    row("cpu_quota", "CPUQuota", Kind::Quota),
+    row("cpu_quota_period_sec", "CPUQuotaPeriodSec", Kind::QuotaPeriod),
+    row("allowed_cpus", "AllowedCPUs", Kind::Indices),
+    row("startup_allowed_cpus", "StartupAllowedCPUs", Kind::Indices),
+    row("allowed_memory_nodes", "AllowedMemoryNodes", Kind::Indices),
+    row("startup_allowed_memory_nodes", "StartupAllowedMemoryNodes", Kind::Indices),
+    row("memory_accounting", "MemoryAccounting", Kind::Bool),
+    row("memory_min", "MemoryMin", Kind::Memory),
+    row("memory_low", "MemoryLow", Kind::Memory),
+    new("startup_memory_low", "StartupMemoryLow", 254, Kind::Memory),
+    row("memory_high", "MemoryHigh", Kind::MemoryMax),
+    new("startup_memory_high", "StartupMemoryHigh", 254, Kind::MemoryMax),
+    row("memory_max", "MemoryMax", Kind::MemoryMax),
+    new("startup_memory_max", "StartupMemoryMax", 254, Kind::MemoryMax),
+    row("memory_swap_max", "MemorySwapMax", Kind::Swap),
+    new("startup_memory_swap_max", "StartupMemorySwapMax", 254, Kind::Swap),
+    new("memory_zswap_max", "MemoryZSwapMax", 253, Kind::Swap),
+    new("startup_memory_zswap_max", "StartupMemoryZSwapMax", 254, Kind::Swap),
+    new("memory_zswap_writeback", "MemoryZSwapWriteback", 256, Kind::Bool),
+    new("memory_pressure_watch", "MemoryPressureWatch", 254, Kind::Word(&["auto", "on", "off", "skip"])),
+    new("memory_pressure_threshold_sec", "MemoryPressureThresholdSec", 254, Kind::Time),
+    row("tasks_accounting", "TasksAccounting", Kind::Bool),
+    row("tasks_max", "TasksMax", Kind::Tasks),
+    row("io_accounting", "IOAccounting", Kind::Bool),
+    row("io_weight", "IOWeight", Kind::Weight),
+    row("startup_io_weight", "StartupIOWeight", Kind::Weight),
+    row("io_device_weight", "IODeviceWeight", Kind::DeviceWeight),
+    row("io_read_bandwidth_max", "IOReadBandwidthMax", Kind::DeviceRate),
+    row("io_write_bandwidth_max", "IOWriteBandwidthMax", Kind::DeviceRate),
+    row("io_read_iops_max", "IOReadIOPSMax", Kind::DeviceRate),
+    row("io_write_iops_max", "IOWriteIOPSMax", Kind::DeviceRate),
+    row("io_device_latency_target_sec", "IODeviceLatencyTargetSec", Kind::DeviceLatency),
+    row("ip_accounting", "IPAccounting", Kind::Bool),
+    row("ip_address_allow", "IPAddressAllow", Kind::Address),
+    row("ip_address_deny", "IPAddressDeny", Kind::Address),
+    row("ip_ingress_filter_path", "IPIngressFilterPath", Kind::Path),
+    row("ip_egress_filter_path", "IPEgressFilterPath", Kind::Path),
+    row("socket_bind_allow", "SocketBindAllow", Kind::BindRule),
+    row("socket_bind_deny", "SocketBindDeny", Kind::BindRule),
+    row("restrict_network_interfaces", "RestrictNetworkInterfaces", Kind::Interfaces),
+    new("nft_set", "NFTSet", 255, Kind::NftSet),
+    row("bpf_program", "BPFProgram", Kind::BpfProgram),
+    row("disable_controllers", "DisableControllers", Kind::Controllers),
+    row("managed_oom_swap", "ManagedOOMSwap", Kind::Word(&["auto", "kill"])),
+    row("managed_oom_memory_pressure", "ManagedOOMMemoryPressure", Kind::Word(&["auto", "kill"])),
+    row("managed_oom_memory_pressure_limit", "ManagedOOMMemoryPressureLimit", Kind::Percent),
+    new(
+        "managed_oom_memory_pressure_duration_sec",
+        "ManagedOOMMemoryPressureDurationSec",
+        257,
+        Kind::PressureDuration,
+    ),
+    row("managed_oom_preference", "ManagedOOMPreference", Kind::Word(&["none", "avoid", "omit"])),
+    new("coredump_receive", "CoredumpReceive", 255, Kind::Bool),
+];
+
+const fn row(key: &'static str, directive: &'static str, kind: Kind) -> Row {
+    new(key, directive, 252, kind)
+}
+
+const fn new(key: &'static str, directive: &'static str, since: u32, kind: Kind) -> Row {
+    Row { key, directive, since, kind }
+}
+
+/// What to write instead of settings that exist, or did, but are not for `[resources]`.
+pub(crate) fn instead_of(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "memory_limit" => "use `memory_max`",
+        "cpu_shares" => "use `cpu_weight`",
+        "startup_cpu_shares" => "use `startup_cpu_weight`",
+        "block_io_accounting" => "use `io_accounting`",
+        "block_io_weight" => "use `io_weight`",
+        "startup_block_io_weight" => "use `startup_io_weight`",
+        "block_io_device_weight" => "use `io_device_weight`",
+        "block_io_read_bandwidth" => "use `io_read_bandwidth_max`",
+        "block_io_write_bandwidth" => "use `io_write_bandwidth_max`",
+        "slice" => "use `slice` at the top",
+        "device_allow" | "device_policy" => "use `security.devices`",
+        "delegate" => "ct delegates the container's part of the unit by itself",
+        _ => return None,
+    })
+}
+
+impl Row {
+    /// Checks a value; the reason of an error begins with the value.
+    pub(crate) fn parse(&self, setting: &Setting) -> Result<Value, BadValue> {
+        if let Some(value) = self.parse_lines(setting) {
+            return value;
+        }
+        let text = match setting {
+            Setting::Bool(value) => {
+                return match self.kind {
+                    Kind::Bool => Ok(Value::Bool(*value)),
+                    _ => Err(BadValue(format!("must not be {value}"))),
+                };
+            }
+            Setting::List(_) => return Err(BadValue("must be a single value, not a list".to_owned())),
+            Setting::Text(text) => text.as_str(),
+        };
+        match self.kind {
+            Kind::Bool => match text {
+                "yes" | "on" => Ok(Value::Bool(true)),
+                "no" | "off" => Ok(Value::Bool(false)),
+                _ => bad(text, "true or false"),
+            },
+            Kind::Weight => parse_weight(text).map(Value::Integer),
+            Kind::CpuWeight if text == "idle" => Ok(Value::Word("idle")),
+            Kind::CpuWeight => match parse_weight(text) {
+                Ok(weight) => Ok(Value::Integer(weight)),
+                Err(_) => bad(text, "a weight from 1 to 10000, or idle"),
+            },
+            Kind::Quota => match parse_percent(text)? {
+                0 => bad(text, "above 0%"),
+                quota => Ok(Value::Percent(quota)),
+            },
+            Kind::QuotaPeriod => match Timespan::parse(text)? {
+                period @ Timespan::Finite(1_000..=1_000_000) => Ok(Value::Time(period)),
+                _ => bad(text, "a time span from 1ms to 1s"),
+            },
+            Kind::Time => match Timespan::parse(text)? {
+                Timespan::Finite(0) => bad(text, "a time span above 0"),
+                span => Ok(Value::Time(span)),
+            },
+            Kind::PressureDuration => match Timespan::parse(text)? {
+                Timespan::Finite(..1_000_000) => bad(text, "a time span of 1s or more"),
+                span => Ok(Value::Time(span)),
+            },
+            Kind::Memory => parse_memory(text),
+            Kind::MemoryMax => match parse_memory(text)? {
+                Value::Size(Size::Finite(0)) | Value::Percent(0) => bad(text, "above 0"),
+                value => Ok(value),
+            },
+            Kind::Swap => Size::parse(text).map(Value::Size),
+            Kind::Tasks => parse_tasks(text),
+            Kind::Percent => parse_part(text).map(Value::Percent),
+            Kind::Word(words) => match words.iter().find(|word| **word == text) {
+                Some(word) => Ok(Value::Word(word)),
+                None => bad(text, &format!("one of {}", words.join(", "))),
+            },
+            // Taken above.
+            _ => bad(text, "a value of this setting"),
+        }
+    }
+
+    /// The settings of which a unit may have several; `None` if this is none of them.
+    fn parse_lines(&self, setting: &Setting) -> Option<Result<Value, BadValue>> {
+        let parse: fn(&str) -> Result<String, BadValue> = match self.kind {
+            Kind::Indices => parse_indices,
+            Kind::DeviceWeight => |text| device_line(text, |weight| Ok(parse_weight(weight)?.to_string())),
+            Kind::DeviceRate => |text| {
+                device_line(text, |rate| match Size::parse_decimal(rate)? {
+                    Size::Finite(0) => bad(rate, "above 0"),
+                    rate => Ok(rate.to_string()),
+                })
+            },
+            Kind::DeviceLatency => {
+                |text| device_line(text, |target| Ok(Timespan::parse(target)?.to_string()))
+            }
+            Kind::Address => parse_address,
+            Kind::BindRule => parse_bind_rule,
+            Kind::Interfaces => parse_interface,
+            Kind::NftSet => parse_nft_set,
+            Kind::Path => {
+                |text| if is_plain_path(text) { Ok(text.to_owned()) } else { bad(text, "an absolute path") }
+            }
+            Kind::BpfProgram => parse_bpf_program,
+            Kind::Controllers => parse_controller,
+            _ => return None,
+        };
+        // A pair is one entry although it has a blank in it; the others may also be written as one string.
+        let pairs = matches!(self.kind, Kind::DeviceWeight | Kind::DeviceRate | Kind::DeviceLatency);
+        let mut lines = Vec::new();
+        let mut add = |text: &str| -> Result<(), BadValue> {
+            if pairs {
+                lines.push(parse(text)?);
+            } else {
+                for word in text.split_ascii_whitespace() {
+                    lines.push(parse(word)?);
+                }
+            }
+            Ok(())
+        };
+        let added = match setting {
+            Setting::Text(text) => add(text),
+            Setting::List(list) => list.iter().try_for_each(|text| add(text.get_ref())),
+            Setting::Bool(value) => Err(BadValue(format!("must not be {value}"))),
+        };
+        Some(added.and_then(|()| match self.kind {
+            // An empty assignment would reset what the template has, or mean "all".
+            _ if lines.is_empty() => Err(BadValue("must not be empty".to_owned())),
+            // These are one set, not several settings.
+            Kind::Indices => Ok(Value::Lines(vec![lines.join(",")])),
+            Kind::Interfaces => parse_interfaces(&lines),
+            _ => Ok(Value::Lines(lines)),
+        }))
+    }
+}
+
+fn bad<T>(text: &str, why: &str) -> Result<T, BadValue> {
+    Err(BadValue(format!("{text:?} is not {why}")))
+}
+
+fn parse_weight(text: &str) -> Result<i64, BadValue> {
+    match parse_number(text).and_then(|n| i64::try_from(n).ok()) {
+        Some(weight @ 1..=10_000) => Ok(weight),
+        _ => bad(text, "a weight from 1 to 10000"),
+    }
+}
+
+/// At most 100%.
+fn parse_part(text: &str) -> Result<u64, BadValue> {
+    match parse_percent(text)? {
+        part @ ..=10_000 => Ok(part),
+        _ => bad(text, "a percentage up to 100%"),
+    }
+}
+
+fn parse_memory(text: &str) -> Result<Value, BadValue> {
+    if text.ends_with('%') {
+        parse_part(text).map(Value::Percent)
+    } else {
+        Size::parse(text).map(Value::Size)
+    }
+}
+
+fn parse_tasks(text: &str) -> Result<Value, BadValue> {
+    const WHAT: &str = "a number above 0, a percentage up to 100%, or infinity";
+    let value = if text.ends_with('%') {
+        parse_part(text).map(Value::Percent)
+    } else {
+        Size::parse_count(text).map(Value::Count)
+    };
+    match value {
+        Ok(Value::Count(Size::Finite(0)) | Value::Percent(0)) | Err(_) => bad(text, WHAT),
+        value => value,
+    }
+}
+
+/// Numbers and ranges of CPUs or memory nodes.
+fn parse_indices(text: &str) -> Result<String, BadValue> {
+    const WHAT: &str = "a list of numbers and ranges such as 0-3,8";
+    // systemd counts to here.
+    let index = |text| parse_number(text).filter(|n| *n < 8192);
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        match (index(first), index(last)) {
+            (Some(first), Some(last)) if first <= last => {}
+            _ => return bad(text, WHAT),
+        }
+    }
+    Ok(text.to_owned())
+}
+
+/// `PATH VALUE`
+fn device_line(text: &str, parse: impl Fn(&str) -> Result<String, BadValue>) -> Result<String, BadValue> {
+    let mut words = text.split_ascii_whitespace();
+    let (Some(path), Some(value), None) = (words.next(), words.next(), words.next()) else {
+        return bad(text, "a path and a value, such as \"/dev/sda 10M\"");
+    };
+    if !is_plain_path(path) {
+        return bad(path, "an absolute path");
+    }
+    Ok(format!("{path} {}", parse(value)?))
+}
+
+/// An absolute path that means the same to systemd unquoted: no specifiers, quotes or escapes.
+fn is_plain_path(text: &str) -> bool {
+    let plain = |b: u8| {
+        b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-' | b'.' | b'+' | b'@' | b',' | b'=')
+    };
+    text.starts_with('/')
+        && text.bytes().all(|b| plain(b) || b == b':')
+        && !text.split('/').any(|part| part == "..")
+}
+
+/// An address, a network, or a name for some of them.
+fn parse_address(text: &str) -> Result<String, BadValue> {
+    if matches!(text, "any" | "localhost" | "link-local" | "multicast") {
+        return Ok(text.to_owned());
+    }
+    let (address, prefix) =
+        text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let longest = match address.parse() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => {
+            return bad(
+                text,
+                "an IP address, a network such as 10.0.0.0/8, or any, localhost, link-local, multicast",
+            );
+        }
+    };
+    match prefix.map(parse_number) {
+        None => Ok(text.to_owned()),
+        Some(Some(prefix)) if prefix <= longest => Ok(text.to_owned()),
+        Some(_) => bad(text, &format!("a network: the prefix goes up to {longest}")),
+    }
+}
+
+/// `[ipv4:|ipv6:][tcp:|udp:][PORT[-PORT]]` or `any`
+fn parse_bind_rule(text: &str) -> Result<String, BadValue> {
+    const WHAT: &str = "a rule such as any, tcp, 8080, ipv6:tcp:10000-65535";
+    if text == "any" {
+        return Ok(text.to_owned());
+    }
+    let mut parts = text.split(':').peekable();
+    parts.next_if(|part| matches!(*part, "ipv4" | "ipv6"));
+    parts.next_if(|part| matches!(*part, "tcp" | "udp"));
+    if let Some(ports) = parts.next() {
+        let (low, high) = ports.split_once('-').unwrap_or((ports, ports));
+        let port = |text| parse_number(text).filter(|n| (1..=65535).contains(n));
+        if !matches!((port(low), port(high)), (Some(low), Some(high)) if low <= high) {
+            return bad(text, WHAT);
+        }
+    }
+    if parts.next().is_some() { bad(text, WHAT) } else { Ok(text.to_owned()) }
+}
+
+/// A network interface, with `~` before it when all but those are meant.
+fn parse_interface(text: &str) -> Result<String, BadValue> {
+    let name = text.strip_prefix('~').unwrap_or(text);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'@');
+    let valid = (1..=15).contains(&name.len())
+        && name.bytes().all(plain)
+        && !matches!(name, "." | "..")
+        && !name.bytes().all(|b| b.is_ascii_digit());
+    if valid { Ok(text.to_owned()) } else { bad(text, "the name of a network interface") }
+}
+
+fn parse_interfaces(words: &[String]) -> Result<Value, BadValue> {
+    // In one assignment "~" stands before the first and means all of them.
+    if words.iter().skip(1).any(|word| word.starts_with('~')) {
+        return Err(BadValue("\"~\" goes before the first interface and is for all of them".to_owned()));
+    }
+    Ok(Value::Lines(vec![words.join(" ")]))
+}
+
+/// `SOURCE:FAMILY:TABLE:SET`
+fn parse_nft_set(text: &str) -> Result<String, BadValue> {
+    let name = |text: &str| {
+        text.len() <= 31
+            && text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'.'))
+    };
+    let mut parts = text.split(':');
+    let valid = parts.next().is_some_and(|source| matches!(source, "cgroup" | "user" | "group"))
+        && parts
+            .next()
+            .is_some_and(|family| matches!(family, "arp" | "bridge" | "inet" | "ip" | "ip6" | "netdev"))
+        && parts.next().is_some_and(name)
+        && parts.next().is_some_and(name)
+        && parts.next().is_none();
+    if valid { Ok(text.to_owned()) } else { bad(text, "an nftables set such as cgroup:inet:filter:web") }
+}
+
+/// `TYPE:PATH`
+fn parse_bpf_program(text: &str) -> Result<String, BadValue> {
+    const TYPES: [&str; 18] = [
+        "egress",
+        "ingress",
+        "sock_create",
+        "sock_ops",
+        "device",
+        "bind4",
+        "bind6",
+        "connect4",
+        "connect6",
+        "post_bind4",
+        "post_bind6",
+        "sendmsg4",
+        "sendmsg6",
+        "sysctl",
+        "recvmsg4",
+        "recvmsg6",
+        "getsockopt",
+        "setsockopt",
+    ];
+    match text.split_once(':') {
+        Some((kind, path)) if TYPES.contains(&kind) && is_plain_path(path) => Ok(text.to_owned()),
+        _ => bad(text, "a type of BPF program and a path, such as egress:/sys/fs/bpf/web"),
+    }
+}
+
+fn parse_controller(text: &str) -> Result<String, BadValue> {
+    const CONTROLLERS: [&str; 10] = [
+        "cpu",
+        "cpuset",
+        "io",
+        "memory",
+        "pids",
+        "bpf-firewall",
+        "bpf-devices",
+        "bpf-foreign",
+        "bpf-socket-bind",
+        "bpf-restrict-network-interfaces",
+    ];
+    if CONTROLLERS.contains(&text) {
+        Ok(text.to_owned())
+    } else {
+        bad(text, "a controller such as cpu, io, memory")
+    }
+}
