@@ -38,7 +38,7 @@ pub use report::Report;
 pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
     let mut report = Report::default();
     let tree = Tree::scan(root);
-    report.add_problems(tree.problems());
+    report.add_sorted_problems(tree.problems());
     let (host, problems) = Host::load(root);
     report.add_problems(&problems);
     let loaded: Vec<Loaded> = tree.names().map(|name| load(&tree, &host, name)).collect();

@@ -87,10 +87,9 @@ pub fn plan(members: &[Member<'_>], known: &[ContainerName], lanes: Option<NonZe
     for raised in schedule.raised {
         let last = raised.path.last().and_then(|&number| members.get(number));
         let file = last.map(|member| member.file.display().to_string()).unwrap_or_default();
-        let path = units.arrows(&raised.path);
-        let (asked, urgent) = (raised.asked, raised.urgent);
+        let (path, asked, urgent) = (units.arrows(&raised.path), raised.asked, raised.urgent);
         plan.warnings.push(format!(
-            "{file}: autostart.priority: {asked} is taken as {urgent}, for what has that priority waits: {path}"
+            "{file}: autostart.priority: {asked} counts as {urgent}, the priority of one that waits for it: {path}"
         ));
     }
     plan
@@ -188,9 +187,9 @@ fn warn_about_unknown(entries: &[Entry<'_>], known: &[ContainerName], plan: &mut
             continue;
         }
         let mut text =
-            format!("{}: depends.{}: there is no container {name}", entry.dependency.position, entry.key);
+            format!("{}: depends.{}: there is no container `{name}`", entry.dependency.position, entry.key);
         if let Some(near) = ct_config::suggest(name.as_str(), known.iter().map(ContainerName::as_str)) {
-            let _ = write!(text, " (did you mean {near:?}?)");
+            let _ = write!(text, " (did you mean `{near}`?)");
         }
         plan.warnings.push(text);
     }

@@ -34,7 +34,7 @@ pub fn render_container(
 ) -> Result<(), Unwritable> {
     let mut file = UnitFile::new(text);
     first_line(&mut file, source);
-    source_path(&mut file, source);
+    file.section("Unit");
     for property in &settings.unit {
         match (property.name, &property.value) {
             ("After", Value::Units(units)) => file.units("After", without(units, &place.not_after)),
@@ -71,7 +71,9 @@ pub fn render_broken(
     if reasons.len() > MAX_REASONS {
         file.comment(format_args!("... and {} more", reasons.len() - MAX_REASONS));
     }
-    source_path(&mut file, source);
+    // As in the settings of a good one: systemd itself then tells when the config has been edited since.
+    file.section("Unit");
+    file.path("SourcePath", source);
     file.section("Service");
     let argv = [HELPER, "broken", name.as_str()];
     file.command("ExecStart", argv.iter().copied().chain(cycle));
@@ -91,12 +93,6 @@ pub fn render_turn<'a>(
     // One a line: systemd refuses lines of more than 1 MiB, which some 10,000 names can reach.
     after.for_each(|name| file.units("After", [&name.unit()]));
     file.finish()
-}
-
-/// systemd itself then tells when the config has been edited since.
-fn source_path(file: &mut UnitFile<'_>, source: &Path) {
-    file.section("Unit");
-    file.path("SourcePath", source);
 }
 
 fn first_line(file: &mut UnitFile<'_>, source: &Path) {

@@ -19,6 +19,13 @@ pub struct Report {
 }
 
 impl Report {
+    /// Problems in no order, such as those of a directory's entries.
+    pub(crate) fn add_sorted_problems(&mut self, problems: &[Problem]) {
+        let mut problems = problems.to_vec();
+        problems.sort_by(|a, b| (&a.file, a.position).cmp(&(&b.file, b.position)));
+        self.add_problems(&problems);
+    }
+
     pub(crate) fn add_problems(&mut self, problems: &[Problem]) {
         self.bad |= !problems.is_empty();
         self.lines.extend(problems.iter().map(ToString::to_string));
