@@ -2,14 +2,26 @@
 # `make help` lists the targets.
 
 DESTDIR =
-PREFIX = /usr
 # cargo's own variable, so that `make install` finds what `make build` made
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 CARGO = cargo
+# In CI the versions are those of Cargo.lock; a developer's edit of a Cargo.toml may update it.
+CARGO_FLAGS = $(if $(CI),--locked)
 
-GENERATORDIR = $(PREFIX)/lib/systemd/system-generators
-LIBEXECDIR = $(PREFIX)/libexec/ct
-UNITDIR = $(PREFIX)/lib/systemd/system
+# What is installed: one line for each folder, MODE FOLDER FILES. The paths are those of the units, hence no PREFIX.
+PROGRAM = $(TARGET)/release
+define FOLDERS
+$(call folder,0755,/usr/lib/systemd/system-generators,$(PROGRAM)/ct-generator)
+$(call folder,0755,/usr/libexec/ct,$(PROGRAM)/ct-helper)
+$(call folder,0755,/usr/bin,$(patsubst %/Cargo.toml,$(PROGRAM)/%,$(wildcard ctctl/Cargo.toml)))
+$(call folder,0644,/usr/lib/systemd/system,$(wildcard units/*.*))
+$(call folder,0644,/usr/lib/sysusers.d,$(wildcard packaging/sysusers.d/*.conf))
+$(call folder,0644,/usr/lib/tmpfiles.d,$(wildcard packaging/tmpfiles.d/*.conf))
+$(call folder,0644,/usr/share/man/man1,$(wildcard packaging/man/*.1))
+$(call folder,0644,/usr/share/man/man5,$(wildcard packaging/man/*.5))
+$(call folder,0644,/usr/share/man/man7,$(wildcard packaging/man/*.7))
+$(call folder,0644,/usr/share/man/man8,$(wildcard packaging/man/*.8))
+endef
 
 .PHONY: help build install uninstall deps lint test check clean
 
@@ -17,31 +29,32 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 build: ## compile the programs, optimised
-	$(CARGO) build --release --locked
+	$(CARGO) build $(CARGO_FLAGS) --release --workspace --exclude ct-tests
 
+install: folder = $(if $(3),install -d $(DESTDIR)$(2) && install -m $(1) $(3) $(DESTDIR)$(2)/)
 install: ## put programs and units below DESTDIR; `make build` comes first
-	install -D -m 0755 $(TARGET)/release/ct-generator $(DESTDIR)$(GENERATORDIR)/ct-generator
-	install -D -m 0755 $(TARGET)/release/ct-helper $(DESTDIR)$(LIBEXECDIR)/ct-helper
-	install -d $(DESTDIR)$(UNITDIR)
-	set -e; for unit in $(wildcard units/*.*); do install -m 0644 $$unit $(DESTDIR)$(UNITDIR)/; done
+	$(FOLDERS)
 
+uninstall: folder = $(if $(3),rm -f $(addprefix $(DESTDIR)$(2)/,$(notdir $(3))))
 uninstall: ## remove what `make install` put there; configs and containers' data stay
-	rm -f $(DESTDIR)$(GENERATORDIR)/ct-generator
-	rm -rf $(DESTDIR)$(LIBEXECDIR)
-	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(notdir $(wildcard units/*.*)))
+	$(FOLDERS)
 
 deps: ## install what build and tests need, on Debian 12 or 13; nothing where it is there
 	packaging/deps.sh
 
 lint: ## formatting, clippy and rustdoc, warnings being errors
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+	$(CARGO) clippy $(CARGO_FLAGS) --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(CARGO_FLAGS) --workspace --no-deps --document-private-items --quiet
 
-test: build ## all tests, those on booted machines too (as root)
-	tests/run.sh
+test: build ## every test, those on booted machines too (as root), and their sum as the last line
+	CARGO="$(CARGO)" CARGO_FLAGS="$(CARGO_FLAGS)" tests/run.sh
 
-check: deps build lint test ## everything that must hold before a commit
+# One after the other, also under `make -j`: each costs a first failure less time than the next.
+check: ## everything that must hold before a commit, from dependencies to the last test
+	$(MAKE) deps
+	$(MAKE) lint
+	$(MAKE) test
 
 clean: ## remove what was built
 	$(CARGO) clean

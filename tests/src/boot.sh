@@ -28,12 +28,12 @@ guard)
     read -r _ <"$group/boot/cgroup.procs" || break
     sleep 0.01
   done
-  echo 1 >"$group/cgroup.kill"
-  wait || true
   for _ in $(seq 500); do
+    echo 1 >"$group/cgroup.kill"
     find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break
     sleep 0.01
   done
+  wait || true
   rm -rf "$dir/seed" "$dir/root" "$dir/notify"
   [ ! -d "$group" ]
   ;;

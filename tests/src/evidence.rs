@@ -15,7 +15,7 @@ const FILES: [(&str, &str); 3] = [
     ),
     (
         "generated",
-        "cd /; for dir in run/systemd/generator* etc/ct run/ct; do \
+        "cd /; for dir in run/systemd/generator* etc/ct run/ct; do [ -e $dir ] || continue; \
          find $dir -type l -printf '%p -> %l\\n'; find $dir -type f -exec tail -v -n +1 {} +; done",
     ),
 ];
