@@ -32,6 +32,7 @@ mod leaks;
 mod machine;
 mod preparation;
 mod root;
+mod seed;
 mod skip;
 mod systemctl;
 

@@ -8,7 +8,8 @@ use std::process::{Child, ChildStdin};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::command::{Command, Output};
-use crate::preparation::{BUSYBOX_ROOTFS, Preparation};
+use crate::preparation::Preparation;
+use crate::seed::BUSYBOX_ROOTFS;
 use crate::{Root, evidence};
 
 /// A running systemd.

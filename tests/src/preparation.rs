@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a machine finds at boot, and the boot itself.
+//! The boot of a machine, and what it may be told before.
 
-use std::ffi::OsString;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,31 +14,35 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::root::results_dir;
+use crate::seed::Seed;
 use crate::{Machine, Root};
 
 /// Far above the half second of a boot, since many machines may share two processors.
 const BOOT_DEADLINE: Duration = Duration::from_secs(60);
-
-/// The shell script that fills a directory with a container's root filesystem.
-pub(crate) const BUSYBOX_ROOTFS: &str = include_str!("busybox-rootfs.sh");
 
 /// A machine to be booted, with files that are there before its PID 1 runs.
 #[must_use]
 pub struct Preparation {
     root: Root,
     name: String,
-    files: Vec<(PathBuf, u32, String)>,
-    busybox_rootfs: Vec<PathBuf>,
+    seed: Seed,
+    may_be_degraded: bool,
 }
 
 impl Preparation {
     pub(crate) fn new(root: Root, name: &str) -> Self {
-        Preparation { root, name: name.to_owned(), files: Vec::new(), busybox_rootfs: Vec::new() }
+        Preparation { root, name: name.to_owned(), seed: Seed::default(), may_be_degraded: false }
     }
 
     /// Puts a file there, with the directories above it.
     pub fn file(mut self, path: impl AsRef<Path>, mode: u32, text: &str) -> Self {
-        self.files.push((path.as_ref().to_owned(), mode, text.to_owned()));
+        self.seed.files.push((path.as_ref().to_owned(), mode, text.to_owned()));
+        self
+    }
+
+    /// Puts a symbolic link there, as `systemctl enable` does.
+    pub fn link(mut self, path: impl AsRef<Path>, target: &str) -> Self {
+        self.seed.links.push((path.as_ref().to_owned(), target.to_owned()));
         self
     }
 
@@ -51,7 +53,13 @@ impl Preparation {
 
     /// Makes a root filesystem of busybox there.
     pub fn busybox_rootfs(mut self, path: impl AsRef<Path>) -> Self {
-        self.busybox_rootfs.push(path.as_ref().to_owned());
+        self.seed.busybox_rootfs.push(path.as_ref().to_owned());
+        self
+    }
+
+    /// Takes units that fail at boot for what the test is about.
+    pub fn may_be_degraded(mut self) -> Self {
+        self.may_be_degraded = true;
         self
     }
 
@@ -71,7 +79,14 @@ impl Preparation {
                     panic!("{} does not boot: {error}\n{}", self.name, machine.console());
                 }
                 drop(ready); // with nobody to read it, PID 1's next notification must not find a full queue
-                machine.run(["systemctl", "is-system-running", "--wait"]).succeeds();
+                let state = machine.run(["systemctl", "is-system-running", "--wait"]).stdout;
+                let failed = || machine.run(["systemctl", "--failed"]).stdout;
+                assert!(
+                    self.may_be_degraded || state == "running\n",
+                    "{} boots {state}{}",
+                    self.name,
+                    failed()
+                );
                 machine
             }
             Err(error) => panic!("cannot boot {}: {error}", self.name),
@@ -84,7 +99,7 @@ impl Preparation {
             std::io::ErrorKind::NotFound => Ok(()),
             _ => Err(error),
         })?;
-        self.fill(&dir.join("seed"))?;
+        self.seed.fill(&dir.join("seed"))?;
         let opened = File::open(&dir)?;
         // Through a descriptor, as a socket's path has room for 108 bytes only.
         let ready = UnixDatagram::bind(format!("/proc/self/fd/{}/notify", opened.as_raw_fd()))?;
@@ -110,48 +125,6 @@ impl Preparation {
             Err(_) => Err(std::io::Error::other(machine.console())),
         }
     }
-
-    /// The build as `make install` puts it, and the test's own files.
-    fn fill(&self, seed: &Path) -> std::io::Result<()> {
-        fs::create_dir_all(seed)?;
-        let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-        let results = results_dir();
-        let target = results.parent().expect("results are below target");
-        let variable = |name: &str, path: &Path| {
-            let mut assignment = OsString::from(name);
-            assignment.push(path);
-            assignment
-        };
-        let mut install = Command::new("make");
-        // A make above us would hand on its options and its job server.
-        install.args(["-s", "-C", repository, "install"]).env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
-        install.args([variable("DESTDIR=", seed), variable("TARGET=", target)]);
-        succeeds(&mut install)
-            .map_err(|error| std::io::Error::other(format!("after `make build`? {error}")))?;
-        for rootfs in &self.busybox_rootfs {
-            succeeds(Command::new("sh").args(["-c", BUSYBOX_ROOTFS, "sh"]).arg(below(seed, rootfs)))?;
-        }
-        for (path, mode, text) in &self.files {
-            let path = below(seed, path);
-            fs::create_dir_all(path.parent().unwrap_or(seed))?;
-            fs::write(&path, text)?;
-            fs::set_permissions(&path, Permissions::from_mode(*mode))?;
-        }
-        Ok(())
-    }
-}
-
-fn below(seed: &Path, path: &Path) -> PathBuf {
-    seed.join(path.strip_prefix("/").unwrap_or(path))
-}
-
-fn succeeds(command: &mut Command) -> std::io::Result<()> {
-    let output = command.output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    Err(std::io::Error::other(format!("{command:?}: {}\n{stderr}", output.status)))
 }
 
 /// Where cgroup v2 is mounted: `/sys/fs/cgroup`, or beside cgroup v1 `/sys/fs/cgroup/unified`.

@@ -117,7 +117,7 @@ on_every_machine! {
             .busybox_rootfs("/srv/web/rootfs")
             .container("web", "root.path = \"/srv/web/rootfs\"\n")
             .file("/etc/systemd/system/early.service", 0o644, unit)
-            .file("/etc/systemd/system/multi-user.target.d/early.conf", 0o644, "[Unit]\nWants=early.service\n")
+            .link("/etc/systemd/system/multi-user.target.wants/early.service", "../early.service")
             .boot();
         assert_eq!(machine.show("early", "ActiveState"), "active");
         assert_eq!(machine.read_file("/etc/ct/containers/web.toml"), "root.path = \"/srv/web/rootfs\"\n");
@@ -130,5 +130,28 @@ fn the_roots_are_what_they_say() {
         let machine = Machine::boot_from(root, &test_name());
         let version = machine.run(["systemctl", "--version"]).succeeds().stdout;
         assert!(version.starts_with("systemd 257 "), "{version}");
+    });
+}
+
+#[test]
+fn a_degraded_boot_is_refused_unless_expected() {
+    ct_tests::unless_skipped(Root::Host, |root| {
+        let prepare = |name: &str| {
+            Machine::prepare(root, &format!("{}-{name}", test_name()))
+                .file(
+                    "/etc/systemd/system/broken.service",
+                    0o644,
+                    "[Service]\nType=oneshot\nExecStart=false\n",
+                )
+                .link("/etc/systemd/system/multi-user.target.wants/broken.service", "../broken.service")
+        };
+        let machine = prepare("expected").may_be_degraded().boot();
+        assert_eq!(machine.show("broken", "ActiveState"), "failed");
+        let refused = std::panic::catch_unwind(|| prepare("refused").boot());
+        let message =
+            refused.err().and_then(|panic| panic.downcast::<String>().ok()).expect("it should be refused");
+        assert!(message.contains("degraded") && message.contains("broken.service"), "{message}");
+        let results = machine.results().with_file_name(format!("{}-refused", test_name()));
+        std::fs::remove_dir_all(results).expect("a failure leaves results");
     });
 }
