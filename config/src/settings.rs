@@ -141,6 +141,9 @@ fn service_section(container: &Container) -> Vec<Property> {
     for (resource, limit) in &container.limits {
         add(resource.directive(), Value::Limit(*limit));
     }
+    for device in &container.security.devices {
+        add("DeviceAllow", Value::Lines(vec![format!("{} {}", device.source.display(), device.access)]));
+    }
     container.resources.iter().for_each(|property| add(property.name, property.value.clone()));
     if let Some(signal) = kill_signal(container) {
         add("KillSignal", Value::Signal(signal));
@@ -156,7 +159,7 @@ fn service_section(container: &Container) -> Vec<Property> {
     }
     // Where the upper layer is kept.
     let layered = matches!(container.root.source, RootSource::Layers(_));
-    if layered && container.root.writable == Some(Writable::Persistent) {
+    if layered && container.root.writable.unwrap_or_default() == Writable::Persistent {
         add("StateDirectory", Value::Text(format!("ct/{}", container.name)));
         add("StateDirectoryMode", Value::Word("0700"));
     }
@@ -191,12 +194,18 @@ fn kill_signal(container: &Container) -> Option<Signal> {
     if container.stop.signal.is_some() {
         return container.stop.signal;
     }
-    let program = match (&container.process.command, &container.root.source) {
-        (Some(command), _) => command.first()?.as_str(),
+    let system_init = match (&container.process.command, &container.root.source) {
+        (Some(command), _) => is_system_init(command),
         // Its own command, which is in a file that is not ours to read here.
-        (None, RootSource::Bundle(_)) => return None,
-        (None, _) => DEFAULT_COMMAND,
+        (None, RootSource::Bundle(_)) => false,
+        (None, _) => is_system_init(&[DEFAULT_COMMAND.to_owned()]),
     };
-    let name = program.rsplit('/').next()?;
-    matches!(name, "systemd" | "init").then_some(Signal::RTMIN_PLUS_3)
+    system_init.then_some(Signal::RTMIN_PLUS_3)
+}
+
+/// Whether a command is an init system that shuts down at SIGRTMIN+3 and makes groups of its own below its cgroup:
+/// systemd, or the `init` that on nearly every distribution is one.
+pub fn is_system_init(command: &[String]) -> bool {
+    let program = command.first().and_then(|program| program.rsplit('/').next());
+    matches!(program, Some("systemd" | "init"))
 }

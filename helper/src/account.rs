@@ -87,6 +87,16 @@ pub(crate) struct SubordinateIds {
 }
 
 impl SubordinateIds {
+    /// The same with the account itself as the container's root, and its ranges from id 1 on.
+    pub(crate) fn with_account_as_root(self, account: &Account) -> Self {
+        let behind = |id: u32, ranges: Vec<IdRange>| {
+            let own = IdRange { container: 0, host: id, count: 1 };
+            let moved = |range: IdRange| Some(IdRange { container: range.container.checked_add(1)?, ..range });
+            std::iter::once(own).chain(ranges.into_iter().filter_map(moved)).collect()
+        };
+        Self { uid: behind(account.uid, self.uid), gid: behind(account.gid, self.gid) }
+    }
+
     /// Reads /etc/subuid and /etc/subgid.
     pub(crate) fn read(account: &Account) -> Result<Self, Error> {
         let of = |file: &str| {

@@ -113,7 +113,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
         _ => mounts::defaults(container, parts.ids, system_init)?,
     };
     mounts::add(&mut all_mounts, &parts.mounts)?;
-    devices::add(&mut linux, &mut all_mounts, &container.security.devices, parts.ids.is_some(), own_config)?;
+    devices::add(&mut linux, &mut all_mounts, &container.security.devices, parts.ids.is_some())?;
     spec.set_mounts(Some(all_mounts));
     spec.set_linux(Some(linux));
     Ok(spec)
@@ -300,7 +300,7 @@ pub(crate) fn write(spec: &Spec, directory: &Path, account: &Account) -> Result<
         .map_err(|e| failed("create", e))?;
     file.write_all(&json).map_err(|e| failed("write", e))?;
     if !account.is_root() {
-        for readable in [directory, &path] {
+        for readable in [directory, path.as_path()] {
             chown(readable, None, Some(Gid::from_raw(account.gid))).map_err(|e| failed("chown", e.into()))?;
         }
     }

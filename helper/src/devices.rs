@@ -1,75 +1,48 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `security.devices`: device nodes of the host in the container, and the cgroup's leave to open them.
+//! `security.devices`: device nodes of the host in the container.
+//!
+//! Leave to open them comes from the unit (`DevicePolicy=closed` in the template, `DeviceAllow=` in the drop-in):
+//! PID 1 attaches the cgroup's program, which also works for a container whose runtime has no rights. Here only the
+//! nodes are made.
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use ct_config::container::Device;
 use nix::sys::stat::{major, minor};
-use oci_spec::runtime::{
-    Linux, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxResourcesBuilder,
-    Mount, MountBuilder,
-};
+use oci_spec::runtime::{Linux, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder};
 
 use crate::bundle::malformed;
 use crate::exit::Error;
 
-/// Adds the devices: as nodes with a rule each, or, in a user namespace, where no node can be made, as bind mounts of
-/// the host's own nodes.
+/// Adds the devices: as nodes, or, in a user namespace, where no node can be made, as bind mounts of the host's own.
 pub(crate) fn add(
     linux: &mut Linux,
     mounts: &mut Vec<Mount>,
     devices: &[Device],
     in_user_namespace: bool,
-    own_config: bool,
 ) -> Result<(), Error> {
-    if in_user_namespace {
-        for device in devices {
-            let (_, metadata) = look_at(&device.source)?;
-            let _ = metadata;
-            let made = MountBuilder::default()
-                .destination(&device.target)
-                .typ("none")
-                .source(&device.source)
-                .options(["bind".to_owned(), "nosuid".to_owned(), "noexec".to_owned()])
-                .build();
-            mounts.push(made.map_err(malformed)?);
-        }
-        return Ok(());
-    }
-    let mut resources = linux.resources().clone().unwrap_or_default();
-    let mut rules = resources.devices().clone().unwrap_or_default();
-    if !own_config {
-        // Nothing but what follows; the runtime itself adds null, zero, full, random, urandom, tty and the ptys.
-        rules.push(everything(false)?);
-    }
-    let mut nodes = linux.devices().clone().unwrap_or_default();
     for device in devices {
         let (kind, metadata) = look_at(&device.source)?;
-        let (major, minor) = (major(metadata.rdev()), minor(metadata.rdev()));
-        let (major, minor) = (major.cast_signed(), minor.cast_signed());
+        if in_user_namespace {
+            let options = ["bind", "nosuid", "noexec"].map(str::to_owned);
+            let mount = MountBuilder::default().destination(&device.target).typ("none").source(&device.source);
+            mounts.push(mount.options(options).build().map_err(malformed)?);
+            continue;
+        }
         let node = LinuxDeviceBuilder::default()
             .path(&device.target)
             .typ(kind)
-            .major(major)
-            .minor(minor)
+            .major(major(metadata.rdev()).cast_signed())
+            .minor(minor(metadata.rdev()).cast_signed())
             .file_mode(metadata.mode() & 0o777)
             .uid(metadata.uid())
             .gid(metadata.gid());
+        let mut nodes = linux.devices().clone().unwrap_or_default();
         nodes.push(node.build().map_err(malformed)?);
-        let rule = LinuxDeviceCgroupBuilder::default().allow(true).typ(kind).major(major).minor(minor);
-        rules.push(rule.access(device.access.clone()).build().map_err(malformed)?);
+        linux.set_devices(Some(nodes));
     }
-    if resources == LinuxResourcesBuilder::default().build().map_err(malformed)? || !rules.is_empty() {
-        resources.set_devices(Some(rules));
-    }
-    linux.set_resources(Some(resources));
-    linux.set_devices(Some(nodes));
     Ok(())
-}
-
-fn everything(allow: bool) -> Result<LinuxDeviceCgroup, Error> {
-    LinuxDeviceCgroupBuilder::default().allow(allow).access("rwm").build().map_err(malformed)
 }
 
 fn look_at(path: &Path) -> Result<(LinuxDeviceType, std::fs::Metadata), Error> {

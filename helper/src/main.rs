@@ -57,7 +57,8 @@ fn main() {
         let _ = error.print();
         exit(if error.use_stderr() { 64 } else { 0 })
     });
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    // Every mode below is said where the file is made, and means what it says.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let (outcome, journal) = match arguments.verb {
         Verb::Start { name } => {
             let journal = Journal::connect(&name);

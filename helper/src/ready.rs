@@ -21,7 +21,7 @@ pub(crate) enum Readiness {
 
 /// Looks whether init still runs; one that has ended is reaped, for its status is now ours to report.
 pub(crate) fn check(init: &Init) -> Result<Readiness, Error> {
-    if !sys::has_ended(&init.pidfd).map_err(|e| Error::system("poll the pidfd of init", e))? {
+    if !sys::ends_within(&init.pidfd, 0).map_err(|e| Error::system("poll the pidfd of init", e))? {
         return Ok(Readiness::Running);
     }
     match waitpid(Pid::from_raw(init.pid), Some(WaitPidFlag::WNOHANG)) {

@@ -25,6 +25,9 @@ use crate::sys;
 /// Where a runtime given by its bare name is looked for, and what it finds newuidmap(1) with.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// How long a runtime's own helper process may outlive the runtime, in milliseconds.
+const PARENT_TIMEOUT: u16 = 5_000;
+
 /// A runtime that is there and can be executed.
 #[derive(Debug)]
 pub(crate) struct Runtime<'a> {
@@ -69,6 +72,12 @@ impl<'a> Runtime<'a> {
             return Err(missing(&format!("{} is not an executable file", program.display())));
         }
         Ok(Self { configured, program })
+    }
+
+    /// Whether the account must be the container's root. runc changes the owner of a file of its own to the
+    /// container's root, which without privileges only works when that is itself.
+    pub(crate) fn insists_on_being_root(&self) -> bool {
+        self.configured.family == RuntimeFamily::Runc
     }
 
     /// Creates and starts the container, as the account, and returns its init.
@@ -122,7 +131,7 @@ impl<'a> Runtime<'a> {
         let text = read_untrusted(pid_file).map_err(|e| format!("it left no pid file: {e}"))?;
         let pid: i32 = text.trim().parse().ok().filter(|pid| *pid > 1).ok_or("its pid file names no process")?;
         let pidfd = sys::pidfd_open(pid).map_err(|e| format!("its pid file names no process: {e}"))?;
-        if parent_of(pid) != i32::try_from(std::process::id()).ok() {
+        if !becomes_own_child(pid) {
             return Err(format!("process {pid} of its pid file is not the container's init"));
         }
         if !cgroup.holds(pid) {
@@ -149,6 +158,25 @@ fn set_environment(command: &mut Command, account: &Account, places: &Places) {
         .env("LOGNAME", &account.name)
         .env("XDG_RUNTIME_DIR", &places.state)
         .current_dir("/");
+}
+
+/// Waits until init is a child of this process. crun leaves a process between the two for a moment; that one ends by
+/// itself, and a pidfd tells when. A parent that stays is a runtime that hands over nothing.
+fn becomes_own_child(pid: i32) -> bool {
+    let own = i32::try_from(std::process::id()).ok();
+    // crun has one such process; more than a few would be no runtime we know.
+    for _ in 0..4 {
+        let Some(parent) = parent_of(pid) else { return false };
+        if Some(parent) == own {
+            return true;
+        }
+        // Gone already: init has a new parent by now.
+        let Ok(between) = sys::pidfd_open(parent) else { continue };
+        if parent_of(pid) == Some(parent) && !sys::ends_within(&between, PARENT_TIMEOUT).unwrap_or(false) {
+            return false;
+        }
+    }
+    false
 }
 
 /// Reads a small file from a directory that is not root's: never a link, never something that blocks.

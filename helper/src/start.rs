@@ -37,7 +37,7 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
     let run = RunDirectory::claim(&container.name).at(Step::Claim)?;
     let runtime = Runtime::locate(&container.runtime).at(Step::Runtime)?;
     let account = account(&container).at(Step::User)?;
-    let ids = id_maps(&container, &account).at(Step::User)?;
+    let ids = id_maps(&container, &account, &runtime).at(Step::User)?;
     let owner = owner(ids.as_ref()).at(Step::User)?;
 
     // Its files, mounted where only this unit sees them.
@@ -93,12 +93,24 @@ fn account(container: &Container) -> Result<Account, Error> {
 
 /// The maps of the user namespace. An account other than root cannot do without one, and gets its own ranges unless
 /// the config says which.
-fn id_maps(container: &Container, account: &Account) -> Result<Option<SubordinateIds>, Error> {
+fn id_maps(container: &Container, account: &Account, runtime: &Runtime<'_>) -> Result<Option<SubordinateIds>, Error> {
+    let insists = !account.is_root() && runtime.insists_on_being_root();
     match &container.idmap {
-        Some(IdMap::Ranges { uid, gid }) => Ok(Some(SubordinateIds { uid: uid.clone(), gid: gid.clone() })),
-        Some(IdMap::Auto) => SubordinateIds::read(account).map(Some),
         None if account.is_root() => Ok(None),
-        None => SubordinateIds::read(account).map(Some),
+        None | Some(IdMap::Auto) => {
+            let ids = SubordinateIds::read(account)?;
+            Ok(Some(if insists { ids.with_account_as_root(account) } else { ids }))
+        }
+        Some(IdMap::Ranges { uid, gid }) => {
+            let ids = SubordinateIds { uid: uid.clone(), gid: gid.clone() };
+            if insists && owner(Some(&ids))?.uid != account.uid {
+                return Err(Error::ConfigText(format!(
+                    "idmap: {} without privileges wants id 0 mapped to the account itself: [[0, {}, 1], [1, ...]]",
+                    container.runtime.name, account.uid
+                )));
+            }
+            Ok(Some(ids))
+        }
     }
 }
 

@@ -73,8 +73,8 @@ pub(crate) fn die_of(signal: i32) -> ! {
     std::process::exit(128 + signal)
 }
 
-/// Whether a pidfd's process has ended.
-pub(crate) fn has_ended(pidfd: &OwnedFd) -> io::Result<bool> {
+/// Whether a pidfd's process has ended, or does within so many milliseconds.
+pub(crate) fn ends_within(pidfd: &OwnedFd, milliseconds: u16) -> io::Result<bool> {
     let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-    Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
+    Ok(poll(&mut fds, PollTimeout::from(milliseconds))? > 0)
 }

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What does a process in the container see: its environment, its descriptors, its root, its mounts?
+
+use ct_tests::{Machine, on_every_machine};
+
+const RUNTIMES: [&str; 2] = ["crun", "runc"];
+
+/// Starts a container whose init writes a report to its log and ends, and returns the log.
+fn report(machine: &Machine, name: &str, toml: &str) -> String {
+    machine.container(name, toml);
+    machine.daemon_reload();
+    machine.start(&format!("ct@{name}"));
+    machine.wait_for(&format!("ct@{name}"), "ActiveState", "inactive");
+    let journal = machine.journalctl(&["--identifier", name, "--output", "cat"]);
+    machine.shell(&format!("rm /etc/ct/containers/{name}.toml")).succeeds();
+    journal
+}
+
+/// A container that runs this shell script; `more` follows the `[process]` table.
+fn script(runtime: &str, root: &str, script: &str, more: &str) -> String {
+    format!(
+        "runtime = {runtime:?}\n[root]\n{root}\n[process]\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\n{more}"
+    )
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+on_every_machine! {
+    fn the_environment_is_the_configs_and_nothing_else(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.write_file("/etc/default/web", 0o600, "FROM_FILE=\"two words\"\nBOTH=file\n");
+        for runtime in RUNTIMES {
+            let more = "env = { BOTH = \"env\", PERCENT = \"%n $HOME\", HOME = \"/\", PATH = \"/bin\" }\n\
+                        env_file = [\"/etc/default/web\", \"-/etc/default/missing\"]\n";
+            let toml = script(runtime, "path = \"/srv/rootfs\"", "tr '\\\\0' '\\\\n' </proc/1/environ", more);
+            let expected = ["BOTH=env", "FROM_FILE=two words", "HOME=/", "PATH=/bin", "PERCENT=%n $HOME"];
+            assert_eq!(sorted(&report(machine, runtime, &toml)), expected, "{runtime}");
+        }
+    }
+
+    fn only_three_descriptors_are_open(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        // PID 1 gives the helper more than it should pass on: descriptors of its own and of a store.
+        let drop_in = "[Service]\nOpenFile=/etc/passwd:passwd:read-only\nStandardInput=file:/etc/hostname\n";
+        machine.write_file("/etc/systemd/system/ct@.service.d/10-open.conf", 0o644, drop_in);
+        for runtime in RUNTIMES {
+            let list = "ls -l /proc/1/fd | sed -n 's/.* \\\\([0-9]*\\\\) -> .*/\\\\1/p'";
+            let toml = script(runtime, "path = \"/srv/rootfs\"", list, "");
+            assert_eq!(sorted(&report(machine, runtime, &toml)), ["0", "1", "2"], "{runtime}");
+        }
+    }
+
+    fn identity_directory_and_attributes(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        for runtime in RUNTIMES {
+            let look = "hostname; id; pwd; umask; cat /proc/1/status | grep -E '^(Cap|NoNew|Seccomp:|Groups)'; \
+                        ip -o link | wc -l; grep -c . /proc/self/cgroup; cat /proc/self/cgroup";
+            let more = "cwd = \"/var/www\"\nuser = \"www-data\"\n";
+            let toml = script(runtime, "path = \"/srv/rootfs\"", look, more);
+            let seen = report(machine, &format!("id-{runtime}"), &toml);
+            let seen: Vec<String> =
+                seen.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+            assert_eq!(
+                seen,
+                [
+                    &format!("id-{runtime}"),
+                    "uid=33(www-data) gid=33(www-data) groups=33(www-data),4(adm)",
+                    "/var/www",
+                    "0022",
+                    "Groups: 4 33",
+                    "CapInh: 0000000000000000",
+                    "CapPrm: 0000000000000000",
+                    "CapEff: 0000000000000000",
+                    "CapBnd: 00000000800405fb",
+                    "CapAmb: 0000000000000000",
+                    "NoNewPrivs: 1",
+                    "Seccomp: 2",
+                    "1",
+                    "1",
+                    "0::/",
+                ],
+                "{runtime}"
+            );
+        }
+    }
+
+    fn a_directory_is_written_kept_or_left_alone(machine: &Machine) {
+        for runtime in RUNTIMES {
+            machine.busybox_rootfs("/srv/rootfs");
+            let write = "touch /etc/mark 2>/dev/null && echo written || echo refused; ls /etc/mark 2>/dev/null";
+            let with = |writable: &str| {
+                script(runtime, &format!("path = \"/srv/rootfs\"\nwritable = {writable:?}"), write, "")
+            };
+            assert_eq!(report(machine, &format!("{runtime}-no"), &with("no")), "refused\n");
+            let name = format!("{runtime}-ephemeral");
+            assert_eq!(report(machine, &name, &with("ephemeral")), "written\n/etc/mark\n");
+            machine.shell("test ! -e /srv/rootfs/etc/mark").succeeds();
+            assert_eq!(report(machine, &format!("{runtime}-persistent"), &with("persistent")), "written\n/etc/mark\n");
+            machine.shell("test -e /srv/rootfs/etc/mark && rm -r /srv/rootfs").succeeds();
+        }
+    }
+
+    fn layers_lie_on_each_other_and_their_upper_layer_is_kept_or_fresh(machine: &Machine) {
+        machine.busybox_rootfs("/var/lib/ct/layers/base");
+        machine.shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid").succeeds();
+        machine
+            .shell("mkdir -p '/var/lib/ct/layers/app/etc' '/srv/odd: la,yer\\/etc'; cd /var/lib/ct/layers; \
+                    echo base >base/etc/who; echo app >app/etc/who; echo odd >'/srv/odd: la,yer\\/etc/odd'")
+            .succeeds();
+        let look = "cat /etc/who /etc/odd; echo run >>/etc/runs && cat /etc/runs";
+        for (through, runtime) in [("", "crun"), ("user = \"ct-web\"\n", "crun"), ("", "runc")] {
+            let name = format!("{runtime}{}", through.len());
+            let with = |writable: &str| {
+                let root = format!("layers = [\"base\", \"app\", '/srv/odd: la,yer\\']\nwritable = {writable:?}");
+                format!("{through}{}", script(runtime, &root, &format!("exec 2>&1; {look}"), ""))
+            };
+            let fresh = "app\nodd\nrun\n";
+            for _ in 0..2 {
+                // Through an account, /etc belongs to an id outside the container's map and cannot be written to.
+                let seen = report(machine, &format!("{name}e"), &with("ephemeral"));
+                if through.is_empty() {
+                    assert_eq!(seen.replace("run\n", ""), "app\nodd\n".repeat(seen.matches("app").count()));
+                    assert!(seen.ends_with(fresh), "{seen}");
+                } else {
+                    assert!(seen.starts_with("app\nodd\n"), "{seen}");
+                }
+            }
+            if !through.is_empty() {
+                continue;
+            }
+            report(machine, &format!("{name}p"), &with("persistent"));
+            let seen = report(machine, &format!("{name}p"), &with("persistent"));
+            assert!(seen.ends_with("app\nodd\nrun\nrun\n"), "{seen}");
+            machine.shell(&format!("test -e /var/lib/ct/{name}p/upper/etc/runs")).succeeds();
+            let seen = report(machine, &format!("{name}n"), &with("no"));
+            assert!(seen.starts_with("app\nodd\n") && seen.contains("Read-only file system"), "{seen}");
+        }
+        machine.shell("test ! -e /var/lib/ct/layers/base/etc/runs && test ! -e /var/lib/ct/layers/app/etc/runs").succeeds();
+    }
+
+    fn mounts_of_every_kind(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid").succeeds();
+        machine.shell("mkdir -p /srv/closed/data; chmod 700 /srv/closed; echo data >/srv/closed/data/file").succeeds();
+        for (through, runtime) in [("", "crun"), ("", "runc"), ("user = \"ct-web\"\n", "crun")] {
+            let look = "cat /data/file /motd; touch /data/x 2>/dev/null || echo ro; touch /scratch/x && echo scratch";
+            let mounts = "[[mount]]\nsource = \"/srv/closed/data\"\ntarget = \"/data\"\noptions = [\"ro\", \"nosuid\"]\n\
+                          [[mount]]\nsource = \"/srv/closed/data/file\"\ntarget = \"/motd\"\ntype = \"bind\"\n\
+                          [[mount]]\ntarget = \"/scratch\"\ntype = \"tmpfs\"\noptions = [\"size=1M\"]\n";
+            // Only `/` of the root file system must be the container's to make the targets in.
+            let root = "path = \"/srv/rootfs\"";
+            machine.shell("cd /srv/rootfs; mkdir -p data scratch; touch motd").succeeds();
+            let toml = format!("{through}{}", script(runtime, root, look, mounts));
+            let seen = report(machine, &format!("{runtime}{}", through.len()), &toml);
+            assert_eq!(seen, "data\ndata\nro\nscratch\n", "{runtime} {through}");
+        }
+    }
+
+    fn a_bundle_is_the_base_that_the_config_overrides(machine: &Machine) {
+        machine.busybox_rootfs("/srv/bundle/rootfs");
+        for runtime in RUNTIMES {
+            machine.shell("cd /srv/bundle && rm -f config.json && runc spec").succeeds();
+            machine
+                .shell("cd /srv/bundle && sed -i 's/\"terminal\": true/\"terminal\": false/; s/\"sh\"/\"\\/bin\\/env\"/; \
+                        s/\"TERM=xterm\"/\"FROM_BUNDLE=1\"/' config.json")
+                .succeeds();
+            let toml = format!(
+                "runtime = {runtime:?}\n[root]\nbundle = \"/srv/bundle\"\n[process]\nenv = {{ FROM_TOML = \"2\" }}\n"
+            );
+            let seen = report(machine, &format!("{runtime}-base"), &toml);
+            assert!(seen.contains("FROM_BUNDLE=1\n") && seen.contains("FROM_TOML=2\n"), "{seen}");
+            let toml = script(runtime, "bundle = \"/srv/bundle\"", "echo mine; hostname; touch /x || true", "");
+            let seen = report(machine, &format!("{runtime}-over"), &toml);
+            assert!(seen.contains("mine\nrunc\n") && seen.contains("Read-only file system"), "{seen}");
+        }
+    }
+}
