@@ -12,9 +12,9 @@
 //! Every edge made here points back in one total order that extends the dependencies, so none can close a cycle: lane
 //! edges give way to priorities, and both to dependencies, by construction.
 //!
-//! An edge is written as `After=` of the target `ct-turn@NAME.target`, which `ct@NAME.service` wants and waits for.
-//! The target has no default dependencies and is never stopped, so the order is one of starting only: `After=` between the
-//! services themselves would also serialise the shutdown.
+//! An edge leads through the target `ct-turn@NAME.target`, which `ct@NAME.service` wants and waits for, and which those
+//! whose turn comes earlier are `Before=`. The target has no default dependencies and is never stopped, so the order is
+//! one of starting only: `After=` between the services themselves would also serialise the shutdown.
 #![expect(
     clippy::indexing_slicing,
     reason = "every index is a node number below the length it was made from"
@@ -50,8 +50,9 @@ pub struct Boot<'a> {
 pub struct Turn {
     /// The container whose turn target this one wants and waits for: its own, or that of the first of its priority.
     pub waits_for: Option<usize>,
-    /// The containers that this container's own turn target comes after.
-    pub after: Vec<usize>,
+    /// The containers whose turn targets wait until this one has been started: the next in its lane, and the first of
+    /// the next priority.
+    pub before: Vec<usize>,
 }
 
 /// A container that names a priority, but something more urgent waits for it.
@@ -80,22 +81,23 @@ pub fn schedule(boot: &Boot<'_>) -> Schedule {
     let waits = Adjacency::new(boot.nodes, boot.order.iter().copied());
     let (urgency, raised) = urgencies(boot, &waits);
     let mut turns = vec![Turn::default(); boot.containers];
-    let mut previous: Vec<usize> = Vec::new();
+    let mut previous: &[usize] = &[];
     let in_order: Vec<usize> =
         start_order(boot, &waits, &urgency).into_iter().filter(|&node| starting[node]).collect();
     for group in in_order.chunk_by(|a, b| urgency[*a] == urgency[*b]) {
         let leader = group[0];
+        // All of them, not just the last in each lane: one may be masked, and order against a unit without a job is none.
+        previous.iter().for_each(|&earlier: &usize| turns[earlier].before.push(leader));
         let lanes = boot.lanes.map_or(group.len(), NonZeroUsize::get);
         for (position, &member) in group.iter().enumerate() {
-            if position >= lanes {
-                turns[member] = Turn { waits_for: Some(member), after: vec![group[position - lanes]] };
+            if let Some(earlier) = position.checked_sub(lanes) {
+                turns[group[earlier]].before.push(member);
+                turns[member].waits_for = Some(member);
             } else if !previous.is_empty() {
                 turns[member].waits_for = Some(leader);
             }
         }
-        // All of them, not just the last in each lane: one may be masked, and order against a unit without a job is none.
-        turns[leader].after = previous;
-        previous = group.to_vec();
+        previous = group;
     }
     Schedule { turns, raised }
 }
@@ -188,61 +190,67 @@ mod tests {
         Boot { nodes, containers: nodes, priority, pulls: order, order, lanes: NonZeroUsize::new(lanes) }
     }
 
-    fn turn(waits_for: usize, after: &[usize]) -> Turn {
-        Turn { waits_for: Some(waits_for), after: after.to_vec() }
+    fn turn(waits_for: impl Into<Option<usize>>, before: &[usize]) -> Turn {
+        Turn { waits_for: waits_for.into(), before: before.to_vec() }
+    }
+
+    fn turns<const N: usize>(boot: &Boot<'_>) -> [Turn; N] {
+        schedule(boot).turns.try_into().unwrap()
     }
 
     #[test]
     fn as_many_as_there_are_lanes_need_no_turns() {
-        let schedule = schedule(&boot(&[Some(1000); 3], &[(0, 2)], 3));
-        assert_eq!(schedule.turns, vec![Turn::default(); 3]);
+        assert_eq!(turns(&boot(&[Some(1000); 3], &[(0, 2)], 3)), [(); 3].map(|()| Turn::default()));
     }
 
     #[test]
     fn unlimited_means_no_turns() {
-        assert_eq!(schedule(&boot(&[Some(1000); 5], &[], 0)).turns, vec![Turn::default(); 5]);
+        assert_eq!(turns(&boot(&[Some(1000); 5], &[], 0)), [(); 5].map(|()| Turn::default()));
     }
 
     #[test]
     fn the_nth_waits_for_the_one_a_round_before() {
-        let schedule = schedule(&boot(&[Some(1000), None, Some(1000), Some(1000), Some(1000)], &[], 2));
-        let none = Turn::default;
-        assert_eq!(schedule.turns, vec![none(), none(), none(), turn(3, &[0]), turn(4, &[2])]);
+        let turns = turns(&boot(&[Some(1000), None, Some(1000), Some(1000), Some(1000)], &[], 2));
+        assert_eq!(turns, [turn(None, &[3]), turn(None, &[]), turn(None, &[4]), turn(3, &[]), turn(4, &[])]);
     }
 
     #[test]
     fn a_dependency_comes_first_whatever_its_name() {
         // 0 waits for 2: the order is 1, 2, 0.
-        let schedule = schedule(&boot(&[Some(1000); 3], &[(0, 2)], 1));
-        assert_eq!(schedule.turns, vec![turn(0, &[2]), Turn::default(), turn(2, &[1])]);
+        let turns = turns(&boot(&[Some(1000); 3], &[(0, 2)], 1));
+        assert_eq!(turns, [turn(0, &[]), turn(None, &[2]), turn(2, &[0])]);
     }
 
     #[test]
     fn priorities_are_barriers_even_without_lanes() {
-        let schedule = schedule(&boot(&[Some(20), Some(10), Some(20), Some(10)], &[], 0));
-        let none = Turn::default;
-        assert_eq!(schedule.turns, vec![turn(0, &[1, 3]), none(), turn(0, &[]), none()]);
+        let turns = turns(&boot(&[Some(20), Some(10), Some(20), Some(10)], &[], 0));
+        assert_eq!(turns, [turn(0, &[]), turn(None, &[0]), turn(0, &[]), turn(None, &[0])]);
+    }
+
+    #[test]
+    fn the_lanes_of_each_priority_begin_anew() {
+        let turns = turns(&boot(&[Some(10), Some(10), Some(20), Some(20)], &[], 1));
+        assert_eq!(turns, [turn(None, &[1, 2]), turn(1, &[2]), turn(2, &[3]), turn(3, &[])]);
     }
 
     #[test]
     fn what_is_pulled_in_takes_a_place_in_a_lane() {
-        let schedule = schedule(&boot(&[Some(1000), None, None], &[(0, 1)], 1));
-        assert_eq!(schedule.turns, vec![turn(0, &[1]), Turn::default(), Turn::default()]);
+        let turns = turns(&boot(&[Some(1000), None, None], &[(0, 1)], 1));
+        assert_eq!(turns, [turn(0, &[]), turn(None, &[0]), turn(None, &[])]);
     }
 
     #[test]
     fn an_unsaid_priority_is_inherited_in_silence() {
         let schedule = schedule(&boot(&[Some(10), Some(1000), Some(1000)], &[(0, 1)], 0));
         assert!(schedule.raised.is_empty());
-        let none = Turn::default;
-        assert_eq!(schedule.turns, vec![none(), none(), turn(2, &[1, 0])]);
+        assert_eq!(schedule.turns, [turn(None, &[2]), turn(None, &[2]), turn(2, &[])]);
     }
 
     #[test]
     fn a_contradicted_priority_is_reported_with_the_path() {
         let schedule = schedule(&boot(&[Some(10), None, Some(50)], &[(0, 1), (1, 2)], 0));
-        assert_eq!(schedule.raised, vec![Raised { path: vec![0, 1, 2], asked: 50, urgent: 10 }]);
-        assert_eq!(schedule.turns, vec![Turn::default(); 3]);
+        assert_eq!(schedule.raised, [Raised { path: vec![0, 1, 2], asked: 50, urgent: 10 }]);
+        assert_eq!(schedule.turns, [turn(None, &[]), turn(None, &[]), turn(None, &[])]);
     }
 
     #[test]
@@ -277,8 +285,8 @@ mod tests {
             let free = (0..boot.nodes).filter(|&node| {
                 let waits =
                     boot.order.iter().filter(|(from, _)| *from == node).all(|&(_, to)| over(to, &done));
-                let turn =
-                    turns[node].waits_for.is_none_or(|of| turns[of].after.iter().all(|&n| over(n, &done)));
+                let earlier = |of: usize| (0..boot.nodes).filter(move |&n| turns[n].before.contains(&of));
+                let turn = turns[node].waits_for.is_none_or(|of| earlier(of).all(|n| over(n, &done)));
                 starting[node] && !done[node] && !running.contains(&node) && waits && turn
             });
             let free: Vec<usize> = free.collect();

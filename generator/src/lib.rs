@@ -18,6 +18,7 @@ pub mod unit_file;
 
 mod report;
 
+use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,7 @@ use nix::unistd::Pid;
 
 use output::{Error, Output};
 use plan::{Member, Place};
+use render::Failing;
 pub use report::Report;
 
 /// Reads the configs below `root` and writes the unit tree into `normal`. `cpus` stands in for the machine's, for tests.
@@ -41,7 +43,9 @@ pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
     report.add_sorted_problems(tree.problems());
     let (host, problems) = Host::load(root);
     report.add_problems(&problems);
+    // Never freed: the process is about to end, and taking it all apart is a good part of the time it would take.
     let loaded: Vec<Loaded> = tree.names().map(|name| load(&tree, &host, name)).collect();
+    let loaded = ManuallyDrop::new(loaded);
     if loaded.is_empty() {
         return report;
     }
@@ -58,7 +62,7 @@ pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
         }
     };
     let mut places = plan.places.iter();
-    for loaded in &loaded {
+    for loaded in loaded.iter() {
         let written = match loaded {
             Ok(container) => {
                 let place = places.next().expect("the plan has a place for each good container");
@@ -73,7 +77,7 @@ pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
             report.add_failure(error);
         }
     }
-    report.add_warnings(plan.warnings, plan.places.iter().any(|place| place.fails.is_some()));
+    report.add_warnings(plan.warnings);
     report
 }
 
@@ -121,56 +125,31 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn write_good(&mut self, container: &Container, place: &Place, report: &mut Report) -> Result<(), Error> {
         let (name, source) = (&container.name, main_file(&container.files));
-        if let Some(reason) = &place.fails {
-            let reasons = std::slice::from_ref(reason);
-            return self.write_failing(name, source, reasons, Some(reason), container.autostart.enabled);
-        }
-        let turn =
-            place.turn.waits_for.and_then(|number| self.containers.get(number)).map(|other| &other.name);
-        let settings = unit_settings(container);
-        let rendered = render::render_container(&mut self.text, source, &settings, place, turn);
-        if let Err(unwritable) = rendered {
-            let reason = format!("{}: {unwritable}", source.display());
-            report.add_error(reason.clone());
-            return self.write_failing(
-                name,
-                source,
-                &[reason.clone()],
-                Some(&reason),
-                container.autostart.enabled,
-            );
-        }
-        self.write(name, container.autostart.enabled)?;
-        self.write_turn(name, source, place).inspect_err(|_| self.remove(name))
-    }
-
-    /// The order of starting before this one's turn, if any.
-    fn write_turn(&mut self, name: &ContainerName, source: &Path, place: &Place) -> Result<(), Error> {
-        if place.turn.after.is_empty() {
-            return Ok(());
-        }
-        let after = place.turn.after.iter().filter_map(|&number| self.containers.get(number));
-        let rendered = render::render_turn(&mut self.text, source, after.map(|container| &container.name));
-        debug_assert!(rendered.is_ok(), "container names need no escaping");
-        self.output.write_drop_in(&render::turn_target(name), &self.text)
+        let autostart = container.autostart.enabled;
+        let reason = if let Some(reason) = &place.fails {
+            reason.clone()
+        } else {
+            let settings = unit_settings(container);
+            let name_of = |number: usize| self.containers.get(number).map(|container| &container.name);
+            match render::render_container(&mut self.text, source, &settings, place, name_of) {
+                Ok(()) => return self.write(name, autostart),
+                Err(unwritable) => format!("{}: {unwritable}", source.display()),
+            }
+        };
+        report.add_error(reason.clone());
+        self.write_failing(Failing { name, source, reasons: &[reason], only_known_here: true }, autostart)
     }
 
     fn write_broken(&mut self, broken: &Broken, source: &Path) -> Result<(), Error> {
         let reasons: Vec<String> = broken.problems.iter().map(ToString::to_string).collect();
-        self.write_failing(&broken.name, source, &reasons, None, broken.autostart)
+        let failing = Failing { name: &broken.name, source, reasons: &reasons, only_known_here: false };
+        self.write_failing(failing, broken.autostart)
     }
 
-    fn write_failing(
-        &mut self,
-        name: &ContainerName,
-        source: &Path,
-        reasons: &[String],
-        known_only_here: Option<&str>,
-        autostart: bool,
-    ) -> Result<(), Error> {
+    fn write_failing(&mut self, failing: Failing<'_>, autostart: bool) -> Result<(), Error> {
         // Only a source path could be unwritable: then systemd cannot watch it, and the unit fails all the same.
-        let _ = render::render_broken(&mut self.text, source, name, reasons, known_only_here);
-        self.write(name, autostart)
+        let _ = render::render_failing(&mut self.text, failing);
+        self.write(failing.name, autostart)
     }
 
     /// Writes the text as the container's drop-in, and the link last: it makes boot start the container.
@@ -178,12 +157,9 @@ impl Writer<'_> {
         let unit = name.unit();
         self.output.write_drop_in(unit.as_str(), &self.text)?;
         if autostart {
-            self.output.link_wants(unit.as_str(), render::TEMPLATE).inspect_err(|_| self.remove(name))?;
+            let linked = self.output.link_wants(unit.as_str(), render::TEMPLATE);
+            linked.inspect_err(|_| self.output.remove_drop_in(unit.as_str()))?;
         }
         Ok(())
-    }
-
-    fn remove(&mut self, name: &ContainerName) {
-        self.output.remove_drop_in(name.unit().as_str());
     }
 }

@@ -71,13 +71,20 @@ impl Output {
     pub fn write_drop_in(&mut self, unit: &str, text: &str) -> Result<(), Error> {
         self.name.clear();
         let _ = write!(self.name, "{unit}.d");
-        let written = self.enter(&self.name).and_then(|directory| {
-            let written = self.replace(&directory, text);
-            if written.is_err() {
-                let _ = unlinkat(&directory, DROP_IN, UnlinkatFlags::NoRemoveDir);
+        let written = match self.make(&self.name) {
+            // Just made, by us, in a directory that is root's: no link, and no need to open it.
+            Ok(()) => {
+                let (temporary, name) =
+                    (format!("{}/{}", self.name, self.temporary), format!("{}/{DROP_IN}", self.name));
+                replace(&self.directory, &temporary, &name, text)
             }
-            written
-        });
+            Err(Errno::EEXIST) => self.enter(&self.name).and_then(|directory| {
+                replace(&directory, &self.temporary, DROP_IN, text).inspect_err(|_| {
+                    let _ = unlinkat(&directory, DROP_IN, UnlinkatFlags::NoRemoveDir);
+                })
+            }),
+            Err(error) => Err(error),
+        };
         written.map_err(|source| {
             let _ = unlinkat(&self.directory, self.name.as_str(), UnlinkatFlags::RemoveDir);
             Error::Write { path: format!("{}/{DROP_IN}", self.name), source }
@@ -120,44 +127,47 @@ impl Output {
         }
     }
 
+    fn make(&self, name: &str) -> Result<(), Errno> {
+        mkdirat(&self.directory, name, Mode::from_bits_truncate(0o755))
+    }
+
     /// Opens a directory below the output directory, made if need be. A link, even to a directory, is replaced.
     fn enter(&self, name: &str) -> Result<OwnedFd, Errno> {
         let open = || openat(&self.directory, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty());
-        let make = || mkdirat(&self.directory, name, Mode::from_bits_truncate(0o755));
-        match make() {
+        match self.make(name) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(error) => return Err(error),
         }
         match open() {
             Err(Errno::ELOOP | Errno::ENOTDIR) => {
                 unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir)?;
-                make()?;
+                self.make(name)?;
                 open()
             }
             other => other,
         }
     }
+}
 
-    /// Puts `text` in the place of the drop-in. The data need not reach a disk: /run is none.
-    fn replace(&self, directory: &OwnedFd, text: &str) -> Result<(), Errno> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mode = Mode::from_bits_truncate(0o644);
-        let (temporary, file) = unused(&self.temporary, |name| openat(directory, name, flags, mode))?;
-        let temporary = &*temporary;
-        let mut written = write_all(&file, text.as_bytes());
-        drop(file);
-        if written.is_ok() {
-            written = match renameat(directory, temporary, directory, DROP_IN) {
-                // An empty directory may stand there; one with files in it is somebody's and stays.
-                Err(Errno::EISDIR) => unlinkat(directory, DROP_IN, UnlinkatFlags::RemoveDir)
-                    .and_then(|()| renameat(directory, temporary, directory, DROP_IN)),
-                other => other,
-            };
-        }
-        written.inspect_err(|_| {
-            let _ = unlinkat(directory, temporary, UnlinkatFlags::NoRemoveDir);
-        })
+/// Puts `text` in the place of the file `name`. The data need not reach a disk: /run is none.
+fn replace(directory: &OwnedFd, temporary: &str, name: &str, text: &str) -> Result<(), Errno> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mode = Mode::from_bits_truncate(0o644);
+    let (temporary, file) = unused(temporary, |temporary| openat(directory, temporary, flags, mode))?;
+    let temporary = &*temporary;
+    let mut written = write_all(&file, text.as_bytes());
+    drop(file);
+    if written.is_ok() {
+        written = match renameat(directory, temporary, directory, name) {
+            // An empty directory may stand there; one with files in it is somebody's and stays.
+            Err(Errno::EISDIR) => unlinkat(directory, name, UnlinkatFlags::RemoveDir)
+                .and_then(|()| renameat(directory, temporary, directory, name)),
+            other => other,
+        };
     }
+    written.inspect_err(|_| {
+        let _ = unlinkat(directory, temporary, UnlinkatFlags::NoRemoveDir);
+    })
 }
 
 /// Makes something under a name that nothing has. Names are taken if a generator with our pid was killed, or runs in

@@ -211,9 +211,7 @@ fn fail_cycles_of_requires(entries: &[Entry<'_>], units: &Units<'_>, plan: &mut 
             let cycle = graph::shortest_path(&graph, entry.from, entry.from, inside).unwrap_or_default();
             format!("{} is a cycle of requires, none of them can start", units.arrows(&cycle))
         });
-        let line = format!("{}: depends.requires: {reason}", entry.dependency.position);
-        plan.warnings.push(line.clone());
-        place.fails = Some(line);
+        place.fails = Some(format!("{}: depends.requires: {reason}", entry.dependency.position));
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! The static `ct@.service` holds everything that is the same for all containers; a drop-in only what one of them sets.
 
+use std::fmt;
 use std::path::Path;
 
 use ct_config::container::Directive;
@@ -20,17 +21,21 @@ const HELPER: &str = "/usr/libexec/ct/ct-helper";
 const MAX_REASONS: usize = 20;
 
 /// The target that stands for a container's turn to start, see [`crate::lanes`].
-pub fn turn_target(name: &ContainerName) -> String {
-    format!("ct-turn@{name}.target")
+struct TurnTarget<'a>(&'a ContainerName);
+
+impl fmt::Display for TurnTarget<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ct-turn@{}.target", self.0)
+    }
 }
 
-/// The drop-in of a good container. `turn` is the container whose turn target it waits for.
-pub fn render_container(
+/// The drop-in of a good container. `name_of` gives the names for the numbers in `place`.
+pub fn render_container<'a>(
     text: &mut String,
     source: &Path,
     settings: &UnitSettings,
     place: &Place,
-    turn: Option<&ContainerName>,
+    name_of: impl Fn(usize) -> Option<&'a ContainerName>,
 ) -> Result<(), Unwritable> {
     let mut file = UnitFile::new(text);
     first_line(&mut file, source);
@@ -42,10 +47,12 @@ pub fn render_container(
             _ => file.property(property),
         }
     }
-    if let Some(name) = turn {
-        let target = turn_target(name);
-        file.plain("Wants", &target);
-        file.plain("After", &target);
+    if let Some(name) = place.turn.waits_for.and_then(&name_of) {
+        file.plain("Wants", TurnTarget(name));
+        file.plain("After", TurnTarget(name));
+    }
+    for name in place.turn.before.iter().copied().filter_map(&name_of) {
+        file.plain("Before", TurnTarget(name));
     }
     verbatim(&mut file, &settings.extra_unit);
     file.section("Service");
@@ -54,17 +61,25 @@ pub fn render_container(
     file.finish()
 }
 
+/// A container that cannot be used.
+#[derive(Debug, Clone, Copy)]
+pub struct Failing<'a> {
+    /// Its name.
+    pub name: &'a ContainerName,
+    /// Its main file.
+    pub source: &'a Path,
+    /// Why, one line each.
+    pub reasons: &'a [String],
+    /// The reasons are in none of its files, such as a cycle through other containers.
+    pub only_known_here: bool,
+}
+
 /// The drop-in of a container that cannot be used: starting it fails at once with the reasons.
 ///
-/// The helper reads the config again, so that what it prints is never older than the file. What no single file tells
-/// (`cycle`) is handed to it. Nothing is tried again: another start would fail in the same way.
-pub fn render_broken(
-    text: &mut String,
-    source: &Path,
-    name: &ContainerName,
-    reasons: &[String],
-    cycle: Option<&str>,
-) -> Result<(), Unwritable> {
+/// The helper reads the config again, so that what it prints is never older than the file. What no file tells is
+/// handed to it. Nothing is tried again: another start would fail in the same way.
+pub fn render_failing(text: &mut String, failing: Failing<'_>) -> Result<(), Unwritable> {
+    let Failing { name, source, reasons, only_known_here } = failing;
     let mut file = UnitFile::new(text);
     first_line(&mut file, source);
     reasons.iter().take(MAX_REASONS).for_each(|reason| file.comment(reason));
@@ -75,23 +90,10 @@ pub fn render_broken(
     file.section("Unit");
     file.path("SourcePath", source);
     file.section("Service");
+    let handed_over = if only_known_here { reasons } else { &[] };
     let argv = [HELPER, "broken", name.as_str()];
-    file.command("ExecStart", argv.iter().copied().chain(cycle));
+    file.command("ExecStart", argv.into_iter().chain(handed_over.iter().map(String::as_str)));
     file.plain("Restart", "no");
-    file.finish()
-}
-
-/// The drop-in of a turn target: it is reached when all of `after` have been started.
-pub fn render_turn<'a>(
-    text: &mut String,
-    source: &Path,
-    after: impl Iterator<Item = &'a ContainerName>,
-) -> Result<(), Unwritable> {
-    let mut file = UnitFile::new(text);
-    first_line(&mut file, source);
-    file.section("Unit");
-    // One a line: systemd refuses lines of more than 1 MiB, which some 10,000 names can reach.
-    after.for_each(|name| file.units("After", [&name.unit()]));
     file.finish()
 }
 

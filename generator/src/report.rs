@@ -36,8 +36,7 @@ impl Report {
         self.lines.push(line);
     }
 
-    pub(crate) fn add_warnings(&mut self, lines: Vec<String>, bad: bool) {
-        self.bad |= bad;
+    pub(crate) fn add_warnings(&mut self, lines: Vec<String>) {
         self.lines.extend(lines);
     }
 

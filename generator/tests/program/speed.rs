@@ -45,7 +45,9 @@ fn speed() {
 }
 
 #[test]
-fn ten_thousand_in_a_chain_are_within_the_deadline() {
-    let (_, slowest) = measure(&containers(10_000), 1);
+fn thousands_in_a_chain_are_within_the_deadline() {
+    // Without optimisation everything takes ten times as long.
+    let count = if cfg!(debug_assertions) { 2_000 } else { 10_000 };
+    let (_, slowest) = measure(&containers(count), 1);
     assert!(slowest < Duration::from_secs(5), "took {slowest:?}");
 }
