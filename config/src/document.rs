@@ -6,6 +6,7 @@
 //! Two exceptions: `[[mount]]` entries replace the one with the same `target`, and of `root.path`, `root.layers` and
 //! `root.bundle` the latest file's choice drops the others.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use serde::de::DeserializeOwned;
@@ -22,8 +23,10 @@ const STRIDE: usize = MAX_FILE + 1;
 const HOST: usize = MAX_DROP_INS + 1;
 /// Deeper tables and lists are refused: all that reads them is recursive.
 const MAX_DEPTH: usize = 64;
-/// Where reporting ends; each error found costs a copy of the document.
-const MAX_PROBLEMS: usize = 50;
+/// Where reporting ends; each value of a wrong type costs a copy of the document.
+pub(crate) const MAX_PROBLEMS: usize = 50;
+/// Longer lists of mounts are refused.
+pub(crate) const MAX_MOUNTS: usize = 1000;
 /// The keys of `[root]` of which there is one.
 pub(crate) const ROOT_SOURCES: [&str; 3] = ["path", "layers", "bundle"];
 
@@ -74,8 +77,27 @@ impl<'t> SourceMap<'t> {
         }
     }
 
+    /// Takes down a problem, unless there are enough: in what is no config at all every line may be one, and each costs
+    /// a look through the file for its position.
+    pub(crate) fn report(
+        &self,
+        problems: &mut Vec<Problem>,
+        span: &Span,
+        key: &str,
+        reason: &str,
+        hint: Option<String>,
+    ) {
+        match problems.len().cmp(&MAX_PROBLEMS) {
+            Ordering::Less => problems.push(self.problem(span, key, reason, hint)),
+            Ordering::Equal => {
+                problems.push(self.problem(span, "", "too many problems, the others are left out", None))
+            }
+            Ordering::Greater => {}
+        }
+    }
+
     /// A problem at a place. `key` may be empty; what is said is made safe to print.
-    pub(crate) fn problem(&self, span: &Span, key: &str, reason: &str, hint: Option<String>) -> Problem {
+    fn problem(&self, span: &Span, key: &str, reason: &str, hint: Option<String>) -> Problem {
         let in_host = span.start / STRIDE >= HOST;
         let key = match (key, in_host) {
             ("", _) => None,
@@ -90,7 +112,7 @@ impl<'t> SourceMap<'t> {
             position: self.position(span.start),
             key: key.map(|key| printable(&key)),
             reason: printable(reason),
-            hint,
+            hint: hint.map(|hint| printable(&hint)),
         }
     }
 
@@ -121,21 +143,32 @@ pub(crate) fn parse<'t>(
 ) -> DeTable<'t> {
     if let Some(offset) = too_deep(&file.text) {
         let span = base + offset..base + offset;
-        problems.push(map.problem(&span, "", "tables and lists are nested too deeply", None));
+        map.report(problems, &span, "", "tables and lists are nested too deeply", None);
         return DeTable::new();
     }
     let (table, errors) = DeTable::parse_recoverable(&file.text);
-    let mut last_line = None;
-    for error in errors.iter().take(MAX_PROBLEMS) {
-        let span = error.span().unwrap_or(0..0);
-        let problem = map.problem(&(span.start + base..span.end + base), "", error.message().trim(), None);
-        // The second error of a line is nearly always the echo of the first.
-        if problem.position.map(|(line, _)| line) != last_line {
-            last_line = problem.position.map(|(line, _)| line);
-            problems.push(problem);
+    let mut reported = 0..0;
+    for error in errors {
+        if problems.len() > MAX_PROBLEMS {
+            break;
         }
+        let span = error.span().unwrap_or(0..0);
+        // The second error of a line is nearly always the echo of the first.
+        if !reported.is_empty() && reported.contains(&span.start) {
+            continue;
+        }
+        reported = line_of(&file.text, span.start);
+        map.report(problems, &(span.start + base..span.end + base), "", error.message().trim(), None);
     }
     if base == 0 { table.into_inner() } else { shift_table(table.into_inner(), base) }
+}
+
+/// The line around an offset, with its end.
+fn line_of(text: &str, offset: usize) -> Span {
+    let (before, after) = text.as_bytes().split_at_checked(offset).unwrap_or((text.as_bytes(), &[]));
+    let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    let end = after.iter().position(|b| *b == b'\n').map_or(text.len(), |at| offset + at);
+    start..end + 1
 }
 
 /// Where a document nests deeper than [`MAX_DEPTH`], by dotted keys, headers, lists or inline tables together. The
@@ -253,6 +286,11 @@ pub(crate) fn merge_host<'t>(into: &mut DeTable<'t>, mut from: DeTable<'t>) {
 }
 
 fn merge_mounts<'t>(into: &mut DeArray<'t>, from: DeArray<'t>) {
+    // Validation refuses so many; comparing each with each would take long.
+    if into.len() + from.len() > 2 * MAX_MOUNTS {
+        from.into_iter().for_each(|mount| into.push(mount));
+        return;
+    }
     // Only those of earlier files are replaced; twice the same target in one file is for validation to refuse.
     let earlier = into.len();
     for mount in from {
@@ -311,7 +349,7 @@ pub(crate) fn deserialize<'t, T: DeserializeOwned + Default>(
         let mut path = Vec::new();
         let removed = remove_at(&mut table, &span, &mut path);
         path.reverse();
-        problems.push(explain(&error, &span, &path, map));
+        explain(&error, &span, &path, map, problems);
         if !removed {
             break;
         }
@@ -360,13 +398,20 @@ fn holds(outer: &Span, inner: &Span) -> bool {
 }
 
 /// Says what serde says in the words of a config file.
-fn explain(error: &toml::de::Error, span: &Span, path: &[String], map: &SourceMap<'_>) -> Problem {
+fn explain(
+    error: &toml::de::Error,
+    span: &Span,
+    path: &[String],
+    map: &SourceMap<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut report = |key: &str, reason: &str, hint| map.report(problems, span, key, reason, hint);
     let message = error.message();
     let (last, parents) = path.split_last().map_or(("", &[][..]), |(last, parents)| (last.as_str(), parents));
     if let Some(rest) = message.strip_prefix("unknown field ") {
         let hint = suggest(last, backticked(rest.strip_prefix(&format!("`{last}`")).unwrap_or_default()));
         let hint = hint.map(|word| format!("did you mean `{word}`?"));
-        return map.problem(span, &parents.join("."), &format!("unknown key `{last}`"), hint);
+        return report(&parents.join("."), &format!("unknown key `{last}`"), hint);
     }
     let key = path.join(".");
     if let Some(rest) = message.strip_prefix("unknown variant `") {
@@ -374,15 +419,15 @@ fn explain(error: &toml::de::Error, span: &Span, path: &[String], map: &SourceMa
         let words: Vec<&str> = backticked(rest).collect();
         let hint = suggest(word, words.iter().copied()).map(|word| format!("did you mean {word:?}?"));
         let list = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
-        return map.problem(span, &key, &format!("{word:?} is not one of {list}"), hint);
+        return report(&key, &format!("{word:?} is not one of {list}"), hint);
     }
     let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     match wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) {
         Some((found, expected)) => {
-            map.problem(span, &key, &format!("must be {expected}, not {}", toml_word(found)), None)
+            report(&key, &format!("must be {}, not {}", expected_word(expected), found_word(found)), None);
         }
-        None if message == "wanted string or table" => map.problem(span, &key, "must be a string", None),
-        None => map.problem(span, &key, message, None),
+        None if message == "wanted string or table" => report(&key, "must be a string", None),
+        None => report(&key, message, None),
     }
 }
 
@@ -391,8 +436,19 @@ fn backticked(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
+/// serde's name of a type, in TOML's terms.
+fn expected_word(expected: &str) -> &str {
+    match expected {
+        "a sequence" => "a list",
+        "a map" => "a table",
+        "a boolean" => "true or false",
+        "i64" => "a whole number",
+        _ => expected,
+    }
+}
+
 /// serde's name of a value, in TOML's terms.
-fn toml_word(found: &str) -> String {
+fn found_word(found: &str) -> String {
     match found {
         "sequence" => "a list".to_owned(),
         "map" => "a table".to_owned(),
@@ -421,7 +477,7 @@ fn check_entry<'v>(
 ) {
     path.push(key.get_ref());
     if key.get_ref().chars().any(char::is_control) {
-        problems.push(map.problem(&key.span(), &path.join("."), "the key has a control character", None));
+        map.report(problems, &key.span(), &path.join("."), "the key has a control character", None);
     }
     check_value(value, path, map, problems);
     path.pop();
@@ -437,7 +493,7 @@ fn check_value<'v>(
         DeValue::String(text) => {
             if let Some(c) = text.chars().find(|c| c.is_control()) {
                 let reason = format!("has the control character {}", c.escape_unicode());
-                problems.push(map.problem(&value.span(), &path.join("."), &reason, None));
+                map.report(problems, &value.span(), &path.join("."), &reason, None);
             }
         }
         DeValue::Array(items) => items.iter().for_each(|item| check_value(item, path, map, problems)),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -33,36 +34,50 @@ pub struct Fragment {
     /// The host name inside; default the container's name.
     pub hostname: Option<Text>,
     /// The root file system.
+    #[serde(default, deserialize_with = "table")]
     pub root: Option<Root>,
     /// The process that is the container's init.
+    #[serde(default, deserialize_with = "table")]
     pub process: Option<Process>,
     /// The user namespace.
+    #[serde(default, deserialize_with = "table")]
     pub idmap: Option<IdMap>,
     /// Mounts on top of the root file system.
-    pub mount: Option<Vec<Spanned<Mount>>>,
+    pub mount: Option<Vec<Spanned<Table<Mount>>>>,
     /// prlimit(2) of the container's processes.
+    #[serde(default, deserialize_with = "table")]
     pub limits: Option<Limits>,
     /// systemd.resource-control(5) in snake case.
     pub resources: Option<Settings>,
     /// What the out-of-memory killer does.
+    #[serde(default, deserialize_with = "table")]
     pub oom: Option<Oom>,
     /// Order and requirement dependencies.
+    #[serde(default, deserialize_with = "table")]
     pub depends: Option<Depends>,
     /// Whether and when boot starts it.
+    #[serde(default, deserialize_with = "table")]
     pub autostart: Option<Autostart>,
     /// When it counts as started.
+    #[serde(default, deserialize_with = "table")]
     pub ready: Option<Ready>,
     /// How it is stopped.
+    #[serde(default, deserialize_with = "table")]
     pub stop: Option<Stop>,
     /// When it is started again.
+    #[serde(default, deserialize_with = "table")]
     pub restart: Option<Restart>,
     /// Programs of the host to run along with it.
+    #[serde(default, deserialize_with = "table")]
     pub hooks: Option<Hooks>,
     /// The network namespace.
+    #[serde(default, deserialize_with = "table")]
     pub network: Option<Network>,
     /// Capabilities, system calls, devices.
+    #[serde(default, deserialize_with = "table")]
     pub security: Option<Security>,
     /// Verbatim directives of the unit.
+    #[serde(default, deserialize_with = "table")]
     pub systemd: Option<Systemd>,
 }
 
@@ -304,6 +319,7 @@ pub struct Network {
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub struct Security {
     /// Changes to the default set of capabilities.
+    #[serde(default, deserialize_with = "table")]
     pub capabilities: Option<Capabilities>,
     /// Default true.
     pub no_new_privileges: Option<bool>,
@@ -331,6 +347,33 @@ pub struct Systemd {
     pub unit: Option<Settings>,
     /// For the `[Service]` section.
     pub service: Option<Settings>,
+}
+
+/// What is only ever written as a table. Left to itself, serde would also fill a struct from a list, by position.
+#[derive(Debug)]
+pub struct Table<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Only<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Only<T> {
+            type Value = Table<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Table<T>, A::Error> {
+                T::deserialize(de::value::MapAccessDeserializer::new(map)).map(Table)
+            }
+        }
+        deserializer.deserialize_map(Only(PhantomData))
+    }
+}
+
+/// For a field that is one.
+fn table<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Table::deserialize(deserializer).map(|Table(value)| Some(value))
 }
 
 /// A string, or a number as the text it stands for.
@@ -454,6 +497,7 @@ impl<'de> Deserialize<'de> for IdRanges {
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub struct HostFragment {
     /// How containers are started at boot.
+    #[serde(default, deserialize_with = "table")]
     pub autostart: Option<HostAutostart>,
     /// Runtimes by name.
     pub runtimes: Option<BTreeMap<Text, Spanned<HostRuntime>>>,

@@ -146,7 +146,7 @@ fn take_defaults<'t>(
     match value.into_inner() {
         DeValue::Table(defaults) => Some(defaults),
         _ => {
-            fatal.push(map.problem(&span, "", "[defaults] must be a table", None));
+            map.report(fatal, &span, "", "[defaults] must be a table", None);
             None
         }
     }
@@ -160,7 +160,7 @@ fn parse_parallel(text: &Spanned<Scalar>, map: &SourceMap<'_>, problems: &mut Ve
         (_, Some(number)) => Parallel::AtMost(number),
         (_, None) => {
             let reason = format!("{value:?} is neither a number nor \"auto\"");
-            problems.push(map.problem(&text.span(), "autostart.parallel", &reason, None));
+            map.report(problems, &text.span(), "autostart.parallel", &reason, None);
             Parallel::Auto
         }
     }
@@ -177,14 +177,14 @@ fn parse_runtime(
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
     if name.get_ref().is_empty() || !name.get_ref().bytes().all(plain) {
         let reason = format!("{:?} is not a name for a runtime", name.get_ref());
-        problems.push(map.problem(&name.span(), "runtimes", &reason, None));
+        map.report(problems, &name.span(), "runtimes", &reason, None);
         return None;
     }
     let path = path.ok_or_else(|| "path is missing".to_owned()).and_then(|path| parse_path(&path));
     match path {
         Ok(path) => Some(NamedRuntime { path, arguments }),
         Err(reason) => {
-            problems.push(map.problem(&span, &format!("runtimes.{}", name.get_ref()), &reason, None));
+            map.report(problems, &span, &format!("runtimes.{}", name.get_ref()), &reason, None);
             None
         }
     }

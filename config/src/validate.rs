@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use toml::Spanned;
 
 use crate::container::{AccountName, Container, Digest, Root, RootSource, Runtime, RuntimeFamily, Writable};
-use crate::document::{ROOT_SOURCES, SourceMap, Span};
+use crate::document::{MAX_PROBLEMS, ROOT_SOURCES, SourceMap, Span};
 use crate::fragment::{self, Fragment, List, Scalar, Text};
 use crate::host::Host;
 use crate::name::{ContainerName, UnitName};
@@ -22,6 +22,8 @@ use crate::value::{Timespan, parse_number};
 
 /// Where bare layer names are.
 const LAYERS: &str = "/var/lib/ct/layers";
+/// The kernel's own bound.
+const MAX_LAYERS: usize = 500;
 /// The slice of a container that names none.
 const DEFAULT_SLICE: &str = "ct.slice";
 /// Runtimes that a later version drives.
@@ -100,7 +102,12 @@ impl Check<'_> {
     }
 
     fn at(&mut self, span: &Span, key: &str, reason: &str, hint: Option<String>) {
-        self.problems.push(self.map.problem(span, key, reason, hint));
+        self.map.report(self.problems, span, key, reason, hint);
+    }
+
+    /// Whether nothing more would be taken down: what is costly to say need not be.
+    fn is_full(&self) -> bool {
+        self.problems.len() > MAX_PROBLEMS
     }
 
     /// The value, unless it is none.
@@ -218,6 +225,10 @@ impl Check<'_> {
         const KEY: &str = "root.layers";
         if layers.get_ref().is_empty() {
             self.problem(layers, KEY, "must not be empty");
+        }
+        if layers.get_ref().len() > MAX_LAYERS {
+            self.problem(layers, KEY, &format!("has more than {MAX_LAYERS} layers"));
+            return Vec::new();
         }
         let mut paths: Vec<PathBuf> = Vec::with_capacity(layers.get_ref().len());
         for layer in layers.get_ref() {

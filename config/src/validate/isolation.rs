@@ -7,7 +7,8 @@ use toml::Spanned;
 
 use super::{Check, NOT_YET, parse_path};
 use crate::container::{Create, Device, Mount, Network, Seccomp, Security};
-use crate::fragment::{self, Text};
+use crate::document::MAX_MOUNTS;
+use crate::fragment::{self, Table, Text};
 use crate::suggest;
 
 /// File systems without a device; mount(2) takes any source for them.
@@ -74,7 +75,11 @@ const CAPABILITIES: [&str; 41] = [
 ];
 
 impl Check<'_> {
-    pub(super) fn mounts(&mut self, mounts: Vec<Spanned<fragment::Mount>>) -> Vec<Mount> {
+    pub(super) fn mounts(&mut self, mounts: Vec<Spanned<Table<fragment::Mount>>>) -> Vec<Mount> {
+        if let Some(beyond) = mounts.get(MAX_MOUNTS) {
+            self.problem(beyond, "mount", &format!("more than {MAX_MOUNTS} mounts"));
+            return Vec::new();
+        }
         let mut made: Vec<Mount> = Vec::with_capacity(mounts.len());
         for mount in mounts {
             let Some(new) = self.mount(&mount) else { continue };
@@ -87,8 +92,8 @@ impl Check<'_> {
         made
     }
 
-    fn mount(&mut self, mount: &Spanned<fragment::Mount>) -> Option<Mount> {
-        let fields = mount.get_ref();
+    fn mount(&mut self, mount: &Spanned<Table<fragment::Mount>>) -> Option<Mount> {
+        let Table(fields) = mount.get_ref();
         let target = match &fields.target {
             Some(target) => self.mount_target(target),
             None => {
@@ -172,7 +177,9 @@ impl Check<'_> {
         match (text, text.split_once(':')) {
             ("host", _) => return Some(Network::Host),
             ("none", _) => return Some(Network::None),
-            (_, Some(("ns", path))) => return self.parsed(&mode, KEY, parse_path(path)).map(Network::Namespace),
+            (_, Some(("ns", path))) => {
+                return self.parsed(&mode, KEY, parse_path(path)).map(Network::Namespace);
+            }
             (_, Some(("container" | "bridge", _))) => {
                 self.problem(&mode, KEY, &format!("{text:?} is {NOT_YET}"));
             }
@@ -217,6 +224,7 @@ impl Check<'_> {
         for text in texts {
             match parse_capability(text.get_ref()) {
                 Some(name) => names.push(name),
+                None if self.is_full() => break,
                 None => {
                     let bare = bare_capability(text.get_ref());
                     let hint = suggest(&bare, CAPABILITIES.into_iter());

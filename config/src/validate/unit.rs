@@ -17,6 +17,9 @@ use crate::settings::Property;
 use crate::suggest;
 use crate::value::{Limit, RlimitResource, Signal, Timespan};
 
+/// Longer lists are refused.
+const MAX_DEPENDENCIES: usize = 1000;
+
 /// Directives of `[Service]` that would break what ct promises of a container's unit, and why.
 const FORBIDDEN_SERVICE: [(&str, &str); 15] = [
     ("BusName", "the unit is of Type=notify"),
@@ -75,6 +78,9 @@ impl Check<'_> {
         for (key, value) in &settings {
             let name = key.get_ref().as_str();
             let Some(at) = resource_control::TABLE.iter().position(|row| row.key == name) else {
+                if self.is_full() {
+                    break;
+                }
                 let hint = resource_control::instead_of(name).map(str::to_owned).or_else(|| {
                     let known = resource_control::TABLE.iter().map(|row| row.key);
                     suggest(name, known).map(|word| format!("did you mean `{word}`?"))
@@ -121,6 +127,10 @@ impl Check<'_> {
     }
 
     fn dependencies(&mut self, texts: &[Text], key: &str, name: &ContainerName) -> Vec<Dependency> {
+        if let Some(beyond) = texts.get(MAX_DEPENDENCIES) {
+            self.problem(beyond, key, &format!("more than {MAX_DEPENDENCIES} entries"));
+            return Vec::new();
+        }
         let mut made: Vec<Dependency> = Vec::with_capacity(texts.len());
         for text in texts {
             let Some(unit) = self.parsed(text, key, parse_dependency(text.get_ref())) else { continue };
