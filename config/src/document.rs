@@ -40,6 +40,8 @@ pub(crate) struct SourceMap<'t> {
     pub(crate) files: &'t [SourceFile],
     /// The host's.
     pub(crate) host: &'t [SourceFile],
+    /// The table of the host's files that is meant: `defaults`, or none when it is all of them.
+    pub(crate) host_table: &'static str,
 }
 
 impl<'t> SourceMap<'t> {
@@ -98,14 +100,12 @@ impl<'t> SourceMap<'t> {
 
     /// A problem at a place. `key` may be empty; what is said is made safe to print.
     fn problem(&self, span: &Span, key: &str, reason: &str, hint: Option<String>) -> Problem {
-        let in_host = span.start / STRIDE >= HOST;
-        let key = match (key, in_host) {
-            ("", _) => None,
-            // The host's own tables are not below [defaults].
-            (key, true) if !key.starts_with("autostart.parallel") && !key.starts_with("runtimes") => {
-                Some(format!("defaults.{key}"))
-            }
-            (key, _) => Some(key.to_owned()),
+        let table = if span.start / STRIDE >= HOST { self.host_table } else { "" };
+        let key = match (table, key) {
+            ("", "") => None,
+            (table, "") => Some(table.to_owned()),
+            ("", key) => Some(key.to_owned()),
+            (table, key) => Some(format!("{table}.{key}")),
         };
         Problem {
             file: self.file(span.start).map(|file| file.path.clone()).unwrap_or_default(),

@@ -74,7 +74,7 @@ impl Host {
 
     /// Fills in all but the files; gives all problems there are.
     fn read_settings(&mut self) -> Vec<Problem> {
-        let map = SourceMap { files: &[], host: &self.files };
+        let map = SourceMap { files: &[], host: &self.files, host_table: "" };
         let mut syntax = Vec::new();
         let mut table = self.settings(&mut syntax);
         let defaults = take_defaults(&mut table, &map, &mut syntax);
@@ -99,11 +99,11 @@ impl Host {
         }
         let has_defaults = defaults.is_some();
         if let Some(defaults) = defaults {
-            let again = || self.defaults();
-            let _: Fragment = document::deserialize(defaults, again, &map, &mut problems);
+            let map = SourceMap { host_table: "defaults", ..map };
+            let _: Fragment = document::deserialize(defaults, || self.read_defaults(), &map, &mut problems);
         }
         self.fatal.extend(syntax);
-        let map = SourceMap { files: &[], host: &self.files };
+        let map = SourceMap { files: &[], host: &self.files, host_table: "" };
         problems.extend(self.fatal.iter().cloned());
         map.sort(&mut problems);
         (self.parallel, self.runtimes, self.has_defaults) = (parallel, runtimes, has_defaults);
@@ -113,7 +113,7 @@ impl Host {
     /// All files merged; no container's rules for merging apply except within `[defaults]`, which [`Host::defaults`]
     /// merges.
     fn settings(&self, problems: &mut Vec<Problem>) -> DeTable<'_> {
-        let map = SourceMap { files: &[], host: &self.files };
+        let map = SourceMap { files: &[], host: &self.files, host_table: "" };
         let mut merged = DeTable::new();
         for (index, file) in self.files.iter().enumerate() {
             document::merge_host(
@@ -126,9 +126,10 @@ impl Host {
 
     /// `[defaults]`, to be merged below a container's files.
     pub(crate) fn defaults(&self) -> DeTable<'_> {
-        if !self.has_defaults {
-            return DeTable::new();
-        }
+        if self.has_defaults { self.read_defaults() } else { DeTable::new() }
+    }
+
+    fn read_defaults(&self) -> DeTable<'_> {
         match self.settings(&mut Vec::new()).remove("defaults").map(Spanned::into_inner) {
             Some(DeValue::Table(defaults)) => defaults,
             _ => DeTable::new(),

@@ -53,7 +53,7 @@ pub fn load(tree: &sources::Tree, host: &host::Host, name: &ContainerName) -> Re
     let read = tree.read(name);
     let mut problems = read.problems;
     let complete = problems.is_empty();
-    let map = SourceMap { files: &read.files, host: &host.files };
+    let map = SourceMap { files: &read.files, host: &host.files, host_table: "defaults" };
     let mut hasher = host.hasher.clone();
     read.files.iter().for_each(|file| hash_file(&mut hasher, file));
     let digest = hex(&hasher.finalize());

@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Values with units, against what systemd makes of them. Each refused text is one that systemd 252 refuses as well,
+//! unless it stands under "stricter".
+
+mod fake_root;
+
+use ct_config::name::{ContainerName, UnitName};
+use ct_config::resource_control::TABLE;
+use ct_config::settings::Value;
+use ct_config::suggest;
+use ct_config::value::{Limit, RlimitResource, Signal, Size, Timespan, parse_percent, render_percent};
+use fake_root::FakeRoot;
+
+#[test]
+fn sizes() {
+    let good = [
+        ("0", 0),
+        ("4096", 4096),
+        ("1K", 1024),
+        ("512M", 512 << 20),
+        ("1.5G", 3 << 29),
+        ("1.G", 1 << 30),
+        ("1 G", 1 << 30),
+        (" 1G", 1 << 30),
+        ("1G 512M", (1 << 30) + (512 << 20)),
+        ("1G512M", (1 << 30) + (512 << 20)),
+        ("2T", 2 << 40),
+        ("1P", 1 << 50),
+        ("15E", 15 << 60),
+        ("1B", 1),
+        ("1K 1", 1025),
+        ("0.5K", 512),
+    ];
+    for (text, bytes) in good {
+        assert_eq!(Size::parse(text), Ok(Size::Finite(bytes)), "{text}");
+    }
+    assert_eq!(Size::parse("infinity"), Ok(Size::Infinity));
+    let refused = [
+        "",
+        " ",
+        "abc",
+        "12Q",
+        "-5",
+        "-1K",
+        "0x10",
+        "1KB",
+        "1GB",
+        "1k",
+        "K",
+        "16E",
+        "18446744073709551615",
+        "18446744073709551616",
+        "512M 1G",
+        "1 1",
+        "1,5G",
+        "Infinity",
+        "inf",
+        "1e9",
+        "٣",
+        // Stricter.
+        "+5",
+        "1G ",
+    ];
+    for text in refused {
+        assert!(Size::parse(text).is_err(), "{text:?}");
+    }
+    assert_eq!(Size::parse_decimal("5M"), Ok(Size::Finite(5_000_000)));
+    assert_eq!(Size::Finite(7).to_string(), "7");
+    assert_eq!(Size::Infinity.to_string(), "infinity");
+    assert!(Size::Finite(u64::MAX) < Size::Infinity);
+}
+
+#[test]
+fn time_spans() {
+    let good = [
+        ("0", 0),
+        ("5", 5_000_000),
+        ("5s", 5_000_000),
+        ("5 s", 5_000_000),
+        ("1min 30s", 90_000_000),
+        ("1min30s", 90_000_000),
+        ("30s 1min", 90_000_000),
+        ("250ms", 250_000),
+        ("1.5h", 5_400_000_000),
+        ("17us", 17),
+        ("17µs", 17),
+        ("2d", 172_800_000_000),
+        ("1w", 604_800_000_000),
+        ("1M", 2_629_800_000_000),
+        ("1y", 31_557_600_000_000),
+        ("0.1234567s", 123_456),
+    ];
+    for (text, micros) in good {
+        assert_eq!(Timespan::parse(text), Ok(Timespan::Finite(micros)), "{text}");
+    }
+    assert_eq!(Timespan::parse("infinity"), Ok(Timespan::Infinity));
+    let refused = [
+        "",
+        " ",
+        "s",
+        "abc",
+        "-5s",
+        "1.s",
+        "1x",
+        "600000y",
+        "2562047788015215h",
+        "18446744073709551616us",
+        "5s 5x",
+        // Stricter: what these mean is not plain to everyone.
+        "1 30s",
+        "30s 1",
+        ".5s",
+        "+5s",
+    ];
+    for text in refused {
+        assert!(Timespan::parse(text).is_err(), "{text:?}");
+    }
+    let shown = [(0, "0s"), (90_000_000, "90s"), (1_500_000, "1500ms"), (1, "1us"), (1_000_001, "1000001us")];
+    for (micros, text) in shown {
+        assert_eq!(Timespan::Finite(micros).to_string(), text);
+        assert_eq!(Timespan::parse(text), Ok(Timespan::Finite(micros)), "{text} reads back");
+    }
+    assert_eq!(Timespan::Infinity.to_string(), "infinity");
+}
+
+#[test]
+fn percentages() {
+    for (text, hundredths) in
+        [("0%", 0), ("50%", 5000), ("150%", 15000), ("12.5%", 1250), ("12.34%", 1234), ("0.05%", 5)]
+    {
+        assert_eq!(parse_percent(text), Ok(hundredths), "{text}");
+        assert_eq!(render_percent(hundredths), text);
+    }
+    for text in ["", "%", "50", "-5%", "1.234%", "1.%", ".5%", "1,5%", "99999999%", "5 %", "0x5%"] {
+        assert!(parse_percent(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn limits() {
+    use RlimitResource as R;
+    let good = [
+        (R::Nofile, "1024", "1024"),
+        (R::Nofile, "1024:65536", "1024:65536"),
+        (R::Nofile, "64K", "65536"),
+        (R::Nofile, "infinity", "infinity"),
+        (R::Nofile, "5:infinity", "5:infinity"),
+        (R::As, "1.5G", "1610612736"),
+        (R::Cpu, "1min:2min", "60:120"),
+        (R::Cpu, "0.5", "1"),
+        (R::Cpu, "100ms", "1"),
+        (R::Rttime, "5", "5"),
+        (R::Rttime, "5ms", "5000"),
+        (R::Nice, "30", "30"),
+        (R::Nice, "+5", "15"),
+        (R::Nice, "-20", "40"),
+        (R::Nice, "+19", "1"),
+        (R::Rtprio, "99", "99"),
+        (R::Core, "0", "0"),
+    ];
+    for (resource, text, shown) in good {
+        assert_eq!(
+            Limit::parse(resource, text).map(|limit| limit.to_string()),
+            Ok(shown.to_owned()),
+            "{resource:?} {text}"
+        );
+    }
+    let refused = [
+        (R::Nofile, "abc"),
+        (R::Nofile, ""),
+        (R::Nofile, "5:4"),
+        (R::Nofile, "5:"),
+        (R::Nofile, ":5"),
+        (R::Nofile, "010"),
+        (R::Nofile, "-1"),
+        (R::Nofile, "18446744073709551615"),
+        (R::Nproc, "1.5"),
+        (R::Nice, "+20"),
+        (R::Nice, "-21"),
+        (R::Nice, "infinity"),
+        (R::Nice, "41"),
+        (R::Cpu, "5x"),
+        (R::As, "12Q"),
+        (R::Locks, "infinit"),
+    ];
+    for (resource, text) in refused {
+        assert!(Limit::parse(resource, text).is_err(), "{resource:?} {text:?}");
+    }
+    assert!(R::ALL.is_sorted(), "a BTreeMap has them in this order");
+    assert_eq!(R::ALL.map(R::directive)[9], "LimitNOFILE");
+}
+
+#[test]
+fn signals() {
+    let good = [
+        ("SIGTERM", 15, "SIGTERM"),
+        ("TERM", 15, "SIGTERM"),
+        ("15", 15, "SIGTERM"),
+        ("SIGRTMIN", 34, "SIGRTMIN"),
+        ("SIGRTMIN+3", 37, "SIGRTMIN+3"),
+        ("RTMIN+0", 34, "SIGRTMIN"),
+        ("RTMAX", 64, "SIGRTMIN+30"),
+        ("SIGRTMAX-1", 63, "SIGRTMIN+29"),
+        ("RTMAX-30", 34, "SIGRTMIN"),
+        ("64", 64, "SIGRTMIN+30"),
+        ("1", 1, "SIGHUP"),
+    ];
+    for (text, number, shown) in good {
+        assert_eq!(Signal::parse(text), Ok(Signal(number)), "{text}");
+        assert_eq!(Signal(number).to_string(), shown);
+    }
+    let refused = [
+        "",
+        "SIG",
+        "sigterm",
+        "SIGSIGTERM",
+        "SIG9",
+        "SIGPOLL",
+        "0",
+        "-1",
+        "65",
+        "SIGRTMIN+31",
+        "RTMIN-1",
+        "RTMAX+1",
+        "SIGRTMIN+",
+        "SIGRTMIN+-1",
+        "015",
+        // Stricter: the C library's own.
+        "32",
+        "33",
+    ];
+    for text in refused {
+        assert!(Signal::parse(text).is_err(), "{text:?}");
+    }
+    for number in (1..=31).chain(34..=64) {
+        assert_eq!(Signal::parse(&Signal(number).to_string()), Ok(Signal(number)));
+    }
+}
+
+/// What each key accepts, in TOML, with the value it makes; and what it refuses.
+#[test]
+fn resources() {
+    let root = FakeRoot::new("resources");
+    let lines = |lines: &[&str]| Value::Lines(lines.iter().map(ToString::to_string).collect());
+    let megabyte = Value::Size(Size::Finite(1 << 20));
+    let good = [
+        ("cpu_accounting", "true", Value::Bool(true)),
+        ("cpu_accounting", "\"off\"", Value::Bool(false)),
+        ("cpu_weight", "100", Value::Integer(100)),
+        ("cpu_weight", "\"idle\"", Value::Word("idle")),
+        ("startup_cpu_weight", "\"10000\"", Value::Integer(10_000)),
+        ("cpu_quota", "\"150%\"", Value::Percent(15_000)),
+        ("cpu_quota", "\"12.5%\"", Value::Percent(1250)),
+        ("cpu_quota_period_sec", "\"10ms\"", Value::Time(Timespan::Finite(10_000))),
+        ("cpu_quota_period_sec", "1", Value::Time(Timespan::Finite(1_000_000))),
+        ("allowed_cpus", "\"0-3,8\"", lines(&["0-3,8"])),
+        ("allowed_cpus", "\"0-3 8\"", lines(&["0-3,8"])),
+        ("allowed_cpus", "5", lines(&["5"])),
+        ("startup_allowed_cpus", "[\"0\", \"1\"]", lines(&["0,1"])),
+        ("allowed_memory_nodes", "0", lines(&["0"])),
+        ("startup_allowed_memory_nodes", "\"0-1\"", lines(&["0-1"])),
+        ("memory_accounting", "false", Value::Bool(false)),
+        ("memory_min", "0", Value::Size(Size::Finite(0))),
+        ("memory_low", "\"10%\"", Value::Percent(1000)),
+        ("startup_memory_low", "\"1M\"", megabyte.clone()),
+        ("memory_high", "\"infinity\"", Value::Size(Size::Infinity)),
+        ("startup_memory_high", "\"1M\"", megabyte.clone()),
+        ("memory_max", "\"1.5G\"", Value::Size(Size::Finite(3 << 29))),
+        ("memory_max", "1048576", megabyte.clone()),
+        ("memory_max", "\"50.25%\"", Value::Percent(5025)),
+        ("startup_memory_max", "\"1M\"", megabyte.clone()),
+        ("memory_swap_max", "0", Value::Size(Size::Finite(0))),
+        ("startup_memory_swap_max", "\"1M\"", megabyte.clone()),
+        ("memory_zswap_max", "\"1M\"", megabyte.clone()),
+        ("startup_memory_zswap_max", "\"1M\"", megabyte),
+        ("memory_zswap_writeback", "true", Value::Bool(true)),
+        ("memory_pressure_watch", "\"auto\"", Value::Word("auto")),
+        ("memory_pressure_threshold_sec", "\"100ms\"", Value::Time(Timespan::Finite(100_000))),
+        ("tasks_accounting", "true", Value::Bool(true)),
+        ("tasks_max", "512", Value::Count(Size::Finite(512))),
+        ("tasks_max", "\"10%\"", Value::Percent(1000)),
+        ("tasks_max", "\"infinity\"", Value::Count(Size::Infinity)),
+        ("io_accounting", "true", Value::Bool(true)),
+        ("io_weight", "1", Value::Integer(1)),
+        ("startup_io_weight", "1", Value::Integer(1)),
+        ("io_device_weight", "\"/dev/sda 100\"", lines(&["/dev/sda 100"])),
+        (
+            "io_read_bandwidth_max",
+            "[\"/dev/sda 5M\", \"/dev/sdb infinity\"]",
+            lines(&["/dev/sda 5000000", "/dev/sdb infinity"]),
+        ),
+        ("io_write_bandwidth_max", "\"/var 1.5M\"", lines(&["/var 1500000"])),
+        ("io_read_iops_max", "\"/dev/sda 1K\"", lines(&["/dev/sda 1000"])),
+        ("io_write_iops_max", "\"/dev/sda 1\"", lines(&["/dev/sda 1"])),
+        ("io_device_latency_target_sec", "\"/dev/sda 10ms\"", lines(&["/dev/sda 10ms"])),
+        ("ip_accounting", "true", Value::Bool(true)),
+        ("ip_address_allow", "\"any\"", lines(&["any"])),
+        ("ip_address_allow", "\"10.0.0.0/8 ::1\"", lines(&["10.0.0.0/8", "::1"])),
+        ("ip_address_deny", "[\"localhost\", \"fe80::/64\"]", lines(&["localhost", "fe80::/64"])),
+        ("ip_ingress_filter_path", "\"/sys/fs/bpf/a\"", lines(&["/sys/fs/bpf/a"])),
+        ("ip_egress_filter_path", "\"/sys/fs/bpf/a\"", lines(&["/sys/fs/bpf/a"])),
+        ("socket_bind_allow", "\"ipv6:tcp:10000-65535\"", lines(&["ipv6:tcp:10000-65535"])),
+        ("socket_bind_allow", "80", lines(&["80"])),
+        (
+            "socket_bind_deny",
+            "[\"any\", \"udp\", \"ipv4\", \"ipv4:8080\"]",
+            lines(&["any", "udp", "ipv4", "ipv4:8080"]),
+        ),
+        ("restrict_network_interfaces", "\"~eth0 eth1\"", lines(&["~eth0 eth1"])),
+        ("restrict_network_interfaces", "[\"lo\", \"ve-web\"]", lines(&["lo ve-web"])),
+        ("nft_set", "\"cgroup:inet:filter:web\"", lines(&["cgroup:inet:filter:web"])),
+        ("bpf_program", "\"egress:/sys/fs/bpf/a\"", lines(&["egress:/sys/fs/bpf/a"])),
+        ("disable_controllers", "[\"cpu\", \"io\"]", lines(&["cpu", "io"])),
+        ("managed_oom_swap", "\"kill\"", Value::Word("kill")),
+        ("managed_oom_memory_pressure", "\"auto\"", Value::Word("auto")),
+        ("managed_oom_memory_pressure_limit", "\"60%\"", Value::Percent(6000)),
+        ("managed_oom_memory_pressure_duration_sec", "\"20s\"", Value::Time(Timespan::Finite(20_000_000))),
+        ("managed_oom_preference", "\"avoid\"", Value::Word("avoid")),
+        ("coredump_receive", "true", Value::Bool(true)),
+    ];
+    let container =
+        |key: &str, value: &str| root.only(&format!("root.path = \"/a\"\n[resources]\n{key} = {value}\n"));
+    for (key, text, want) in &good {
+        let container = container(key, text).unwrap_or_else(|reasons| panic!("{key} = {text}: {reasons:#?}"));
+        let row = TABLE.iter().find(|row| row.key == *key).unwrap();
+        assert_eq!(container.resources[0].name, row.directive, "{key}");
+        assert_eq!(&container.resources[0].value, want, "{key} = {text}");
+    }
+    for row in &TABLE {
+        assert!(good.iter().any(|(key, ..)| *key == row.key), "{} is tried", row.key);
+    }
+    let refused = [
+        ("cpu_accounting", "1"),
+        ("cpu_accounting", "\"maybe\""),
+        ("cpu_accounting", "[]"),
+        ("cpu_weight", "0"),
+        ("cpu_weight", "10001"),
+        ("cpu_weight", "true"),
+        ("cpu_weight", "\"-1\""),
+        ("io_weight", "\"idle\""),
+        ("cpu_quota", "\"0%\""),
+        ("cpu_quota", "50"),
+        ("cpu_quota", "\"50\""),
+        ("cpu_quota", "1.5"),
+        ("cpu_quota_period_sec", "0"),
+        ("cpu_quota_period_sec", "\"5s\""),
+        ("cpu_quota_period_sec", "\"infinity\""),
+        ("allowed_cpus", "\"3-1\""),
+        ("allowed_cpus", "\"a\""),
+        ("allowed_cpus", "9000"),
+        ("allowed_cpus", "\"\""),
+        ("allowed_cpus", "[]"),
+        ("allowed_cpus", "-1"),
+        ("memory_max", "\"12Q\""),
+        ("memory_max", "\"abc\""),
+        ("memory_max", "-5"),
+        ("memory_max", "0"),
+        ("memory_max", "\"0%\""),
+        ("memory_max", "\"101%\""),
+        ("memory_max", "\"99999999999999999999\""),
+        ("memory_max", "[\"1G\"]"),
+        ("memory_max", "\"\""),
+        ("memory_max", "{ a = 1 }"),
+        ("memory_high", "0"),
+        ("memory_swap_max", "\"10%\""),
+        ("tasks_max", "0"),
+        ("tasks_max", "-5"),
+        ("tasks_max", "\"0%\""),
+        ("tasks_max", "\"1K\""),
+        ("io_device_weight", "\"/dev/sda 0\""),
+        ("io_device_weight", "\"/dev/sda\""),
+        ("io_device_weight", "\"sda 5\""),
+        ("io_device_weight", "\"/dev/../a 5\""),
+        ("io_read_bandwidth_max", "\"/dev/sda 0\""),
+        ("io_read_bandwidth_max", "\"/dev/sd a 5\""),
+        ("io_read_bandwidth_max", "\"/dev/%i 5\""),
+        ("io_read_bandwidth_max", "[]"),
+        ("ip_address_allow", "\"foo\""),
+        ("ip_address_allow", "\"10.0.0.1/33\""),
+        ("ip_address_allow", "\"::1/129\""),
+        ("ip_address_allow", "\"1.2.3\""),
+        ("ip_address_allow", "\"10.0.0.0/\""),
+        ("ip_address_allow", "[]"),
+        ("ip_address_allow", "true"),
+        ("socket_bind_allow", "0"),
+        ("socket_bind_allow", "65536"),
+        ("socket_bind_allow", "\"20-10\""),
+        ("socket_bind_allow", "\"tcp:\""),
+        ("socket_bind_allow", "\"tcp:ipv4\""),
+        ("socket_bind_allow", "\"\""),
+        ("restrict_network_interfaces", "\"eth0 ~eth1\""),
+        ("restrict_network_interfaces", "\"a/b\""),
+        ("restrict_network_interfaces", "\"0123456789abcdef\""),
+        ("nft_set", "\"cgroup:inet:filter\""),
+        ("bpf_program", "\"foo:/x\""),
+        ("bpf_program", "\"egress:x\""),
+        ("disable_controllers", "\"net\""),
+        ("managed_oom_swap", "\"foo\""),
+        ("managed_oom_memory_pressure_limit", "\"150%\""),
+        ("managed_oom_memory_pressure_duration_sec", "\"100ms\""),
+        ("managed_oom_preference", "true"),
+        ("ip_ingress_filter_path", "\"x\""),
+        ("memory_pressure_threshold_sec", "0"),
+    ];
+    for (key, text) in refused {
+        let reasons = container(key, text).expect_err(&format!("{key} = {text}"));
+        assert!(reasons[0].contains(&format!("resources.{key}: ")), "{reasons:#?}");
+    }
+    let reason = |key: &str, text: &str| container(key, text).unwrap_err().join("\n");
+    assert_eq!(
+        reason("memory_limit", "1"),
+        "web.toml:3:1: resources: unknown key `memory_limit` (use `memory_max`)"
+    );
+    assert_eq!(
+        reason("memory_mx", "1"),
+        "web.toml:3:1: resources: unknown key `memory_mx` (did you mean `memory_max`?)"
+    );
+    assert_eq!(
+        reason("MemoryMax", "1"),
+        "web.toml:3:1: resources: unknown key `MemoryMax` (did you mean `memory_max`?)"
+    );
+    assert_eq!(
+        reason("ip_address_allow", "\"10.0.0.1/33\""),
+        "web.toml:3:20: resources.ip_address_allow: \"10.0.0.1/33\" is not a network: the prefix goes up to 32"
+    );
+}
+
+#[test]
+fn resources_come_in_the_order_of_the_table() {
+    let root = FakeRoot::new("order");
+    let text =
+        "root.path = \"/a\"\n[resources]\ntasks_max = 1\nmemory_max = 1\nio_weight = 1\ncpu_weight = 1\n";
+    let names: Vec<&str> = root.only(text).unwrap().resources.iter().map(|property| property.name).collect();
+    assert_eq!(names, ["CPUWeight", "MemoryMax", "TasksMax", "IOWeight"]);
+}
+
+#[test]
+fn names_of_one_and_two_bytes() {
+    let plain = |b: u8| b.is_ascii_alphanumeric();
+    let inner = |b: u8| plain(b) || matches!(b, b'_' | b'.' | b'-');
+    for first in 0..=255_u8 {
+        if let Ok(text) = std::str::from_utf8(&[first]) {
+            assert_eq!(ContainerName::parse(text).is_ok(), plain(first), "{text:?}");
+        }
+        for second in 0..=255_u8 {
+            if let Ok(text) = std::str::from_utf8(&[first, second]) {
+                assert_eq!(ContainerName::parse(text).is_ok(), plain(first) && inner(second), "{text:?}");
+            }
+        }
+    }
+    let long = "a".repeat(64);
+    assert!(ContainerName::parse(&long[1..]).is_ok());
+    for text in ["", "a..b", "layers", &long, "a/b", "a b", "ä", "a\n", "-a", ".a", "_a"] {
+        assert!(ContainerName::parse(text).is_err(), "{text:?}");
+    }
+    let unit = ContainerName::parse("a.b-c_1").unwrap().unit();
+    assert_eq!(unit.as_str(), "ct@a.b-c_1.service");
+    assert_eq!(unit.container().unwrap().as_str(), "a.b-c_1");
+    for text in
+        ["", "a", ".service", "@.service", "a.foo", "a b.service", "a/b.service", "ä.service", "a\n.service"]
+    {
+        assert!(UnitName::parse(text).is_err(), "{text:?}");
+    }
+    assert!(UnitName::parse(&format!("{}.service", "a".repeat(248))).is_err());
+}
+
+#[test]
+fn suggestions_are_near_or_not_made() {
+    let words = ["description", "runtime", "user", "slice", "root", "process"];
+    let near = |word: &str| suggest(word, words.into_iter());
+    assert_eq!(near("descripton"), Some("description"));
+    assert_eq!(near("usr"), Some("user"));
+    assert_eq!(near("proccess"), Some("process"));
+    assert_eq!(near("Slice"), Some("slice"));
+    assert_eq!(near("rootfs"), Some("root"));
+    assert_eq!(near("x"), None);
+    assert_eq!(near(""), None);
+    assert_eq!(near("network"), None);
+}
