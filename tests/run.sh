@@ -15,9 +15,13 @@ rm -f "$results/skipped" "$results/status"
 } 2>&1 | tee "$results/log"
 
 touch "$results/skipped"
-awk '
+status=$(cat "$results/status")
+awk -v status="$status" '
   FILENAME == ARGV[1] { skipped++; next }
   /^test result: /    { passed += $4; failed += $6; ignored += $8 }
-  END                 { printf "%d passed, %d failed, %d skipped\n", passed - skipped, failed, skipped + ignored }
+  END {
+    if (status && !failed) print "A test program did not compile, or ended without its totals: not all tests ran."
+    printf "%d passed, %d failed, %d skipped\n", passed - skipped, failed, skipped + ignored
+  }
 ' "$results/skipped" "$results/log"
-exit "$(cat "$results/status")"
+exit "$status"

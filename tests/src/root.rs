@@ -80,13 +80,12 @@ fn make_debian13(cache: &Path, root: &Path) -> Result<(), String> {
             _ => {}
         }
     }
-    let made = Command::new("mmdebstrap")
-        .args([
-            "--quiet",
-            "--mode=root",
-            "--variant=minbase",
-            "--aptopt=Acquire::Check-Valid-Until \"false\"",
-        ])
+    // In namespaces of its own: killed, it leaves neither a process nor the host's /dev mounted below a directory
+    // that the next try removes.
+    let made = Command::new("setpriv")
+        .args("--pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc".split(' '))
+        .args(["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"])
+        .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
         .arg(format!("--include={PACKAGES}"))
         .arg("trixie")
         .arg(&new)

@@ -78,7 +78,6 @@ impl Machine {
     /// # Panics
     /// When there is none.
     #[track_caller]
-    #[must_use]
     pub fn main_pid(&self, unit: &str) -> u64 {
         let pid = self.show_number(unit, "MainPID");
         assert_ne!(pid, 0, "{unit} should have a main process");
