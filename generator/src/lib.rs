@@ -22,18 +22,17 @@ use std::mem::ManuallyDrop;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use ct_config::container::Container;
+use ct_config::container::{Autostart, Container, Depends};
 use ct_config::host::{Host, Parallel};
 use ct_config::name::ContainerName;
 use ct_config::settings::unit_settings;
 use ct_config::sources::Tree;
-use ct_config::{Broken, load};
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
 use output::{Error, Output};
 use plan::{Member, Place};
-use render::Failing;
+use render::{Draft, Failing};
 pub use report::Report;
 
 /// Reads the configs below `root` and writes the unit tree into `normal`. `cpus` stands in for the machine's, for tests.
@@ -43,19 +42,20 @@ pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
     report.add_sorted_problems(tree.problems());
     let (host, problems) = Host::load(root);
     report.add_problems(&problems);
-    // Never freed: the process is about to end, and taking it all apart is a good part of the time it would take.
-    let loaded: Vec<Loaded> = tree.names().map(|name| load(&tree, &host, name)).collect();
+    let mut text = String::new();
+    let loaded: Vec<Loaded> =
+        tree.names().map(|name| read_container(&tree, &host, name, &mut text)).collect();
+    // Never freed: the process is about to end, and taking all of it apart takes longer than some of its work.
     let loaded = ManuallyDrop::new(loaded);
     if loaded.is_empty() {
         return report;
     }
     let known: Vec<ContainerName> = tree.names().cloned().collect();
-    let containers: Vec<&Container> = loaded.iter().filter_map(|loaded| loaded.as_ref().ok()).collect();
-    let members: Vec<Member<'_>> = containers.iter().map(|container| member(container)).collect();
+    let good: Vec<&Good> = loaded.iter().filter_map(|loaded| loaded.as_ref().ok()).collect();
+    let members: Vec<Member<'_>> = good.iter().map(|good| good.member()).collect();
     let plan = plan::plan(&members, &known, lanes(host.parallel, cpus));
-    let output = Output::open(normal);
-    let mut writer = match output {
-        Ok(output) => Writer { output, text: String::new(), containers: &containers },
+    let mut writer = match Output::open(normal) {
+        Ok(output) => Writer { output, text, good: &good },
         Err(error) => {
             report.add_failure(error);
             return report;
@@ -64,14 +64,11 @@ pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
     let mut places = plan.places.iter();
     for loaded in loaded.iter() {
         let written = match loaded {
-            Ok(container) => {
+            Ok(good) => {
                 let place = places.next().expect("the plan has a place for each good container");
-                writer.write_good(container, place, &mut report)
+                writer.write_good(good, place, &mut report)
             }
-            Err(broken) => {
-                report.add_problems(&broken.problems);
-                writer.write_broken(broken, &tree.main_file(&broken.name).unwrap_or_default())
-            }
+            Err(failing) => writer.write_failing(failing, &mut report),
         };
         if let Err(error) = written {
             report.add_failure(error);
@@ -81,19 +78,49 @@ pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
     report
 }
 
-type Loaded = Result<Container, Box<Broken>>;
+type Loaded = Result<Good, Box<Failing>>;
 
-fn member(container: &Container) -> Member<'_> {
-    Member {
-        name: &container.name,
-        file: main_file(&container.files),
-        depends: &container.depends,
-        autostart: container.autostart.enabled.then_some(container.autostart.priority),
+/// What is kept of a container that is valid as far as its own files tell.
+struct Good {
+    name: ContainerName,
+    source: PathBuf,
+    depends: Depends,
+    autostart: Autostart,
+    draft: Draft,
+}
+
+impl Good {
+    fn member(&self) -> Member<'_> {
+        let Self { name, source, depends, autostart, .. } = self;
+        Member { name, file: source, depends, autostart: autostart.enabled.then_some(autostart.priority) }
     }
 }
 
-fn main_file(files: &[PathBuf]) -> &Path {
-    files.first().map_or(Path::new(""), PathBuf::as_path)
+/// Reads and renders one container while it is at hand: of a thousand, little more than the text need be kept.
+fn read_container(tree: &Tree, host: &Host, name: &ContainerName, text: &mut String) -> Loaded {
+    let source = tree.main_file(name).unwrap_or_default();
+    match ct_config::load(tree, host, name) {
+        Ok(container) => match Draft::new(text, &source, unit_settings(&container)) {
+            Ok(draft) => {
+                let Container { name, depends, autostart, .. } = container;
+                Ok(Good { name, source, depends, autostart, draft })
+            }
+            Err(unwritable) => Err(Box::new(Failing {
+                name: container.name,
+                reasons: vec![format!("{}: {unwritable}", source.display())],
+                source,
+                only_known_here: true,
+                autostart: container.autostart.enabled,
+            })),
+        },
+        Err(broken) => Err(Box::new(Failing {
+            name: broken.name,
+            source,
+            reasons: broken.problems.iter().map(ToString::to_string).collect(),
+            only_known_here: false,
+            autostart: broken.autostart,
+        })),
+    }
 }
 
 /// How many containers may start at once. `auto` is two for each processor that we may run on: starting one is half
@@ -119,37 +146,31 @@ struct Writer<'a> {
     output: Output,
     /// The one buffer for all texts.
     text: String,
-    containers: &'a [&'a Container],
+    good: &'a [&'a Good],
 }
 
 impl Writer<'_> {
-    fn write_good(&mut self, container: &Container, place: &Place, report: &mut Report) -> Result<(), Error> {
-        let (name, source) = (&container.name, main_file(&container.files));
-        let autostart = container.autostart.enabled;
-        let reason = if let Some(reason) = &place.fails {
-            reason.clone()
-        } else {
-            let settings = unit_settings(container);
-            let name_of = |number: usize| self.containers.get(number).map(|container| &container.name);
-            match render::render_container(&mut self.text, source, &settings, place, name_of) {
-                Ok(()) => return self.write(name, autostart),
-                Err(unwritable) => format!("{}: {unwritable}", source.display()),
-            }
-        };
-        report.add_error(reason.clone());
-        self.write_failing(Failing { name, source, reasons: &[reason], only_known_here: true }, autostart)
+    fn write_good(&mut self, good: &Good, place: &Place, report: &mut Report) -> Result<(), Error> {
+        if let Some(reason) = &place.fails {
+            let failing = Failing {
+                name: good.name.clone(),
+                source: good.source.clone(),
+                reasons: vec![reason.clone()],
+                only_known_here: true,
+                autostart: good.autostart.enabled,
+            };
+            return self.write_failing(&failing, report);
+        }
+        let name_of = |number: usize| self.good.get(number).map(|other| &other.name);
+        good.draft.complete(&mut self.text, place, name_of);
+        self.write(&good.name, good.autostart.enabled)
     }
 
-    fn write_broken(&mut self, broken: &Broken, source: &Path) -> Result<(), Error> {
-        let reasons: Vec<String> = broken.problems.iter().map(ToString::to_string).collect();
-        let failing = Failing { name: &broken.name, source, reasons: &reasons, only_known_here: false };
-        self.write_failing(failing, broken.autostart)
-    }
-
-    fn write_failing(&mut self, failing: Failing<'_>, autostart: bool) -> Result<(), Error> {
+    fn write_failing(&mut self, failing: &Failing, report: &mut Report) -> Result<(), Error> {
+        report.add_errors(&failing.reasons);
         // Only a source path could be unwritable: then systemd cannot watch it, and the unit fails all the same.
         let _ = render::render_failing(&mut self.text, failing);
-        self.write(failing.name, autostart)
+        self.write(&failing.name, failing.autostart)
     }
 
     /// Writes the text as the container's drop-in, and the link last: it makes boot start the container.

@@ -12,9 +12,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat, readlinkat, renameat};
+use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat, write};
+use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat, write};
 
 /// The file in every `UNIT.d/`: behind a distribution's defaults, before what an administrator numbers higher.
 pub const DROP_IN: &str = "50-ct.conf";
@@ -55,6 +55,8 @@ pub struct Output {
 }
 
 const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC);
+/// Whatever the umask was, main has set it to 022.
+const FILE_MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR).union(Mode::S_IRGRP).union(Mode::S_IROTH);
 const WANTS: &str = "ct.target.wants";
 
 impl Output {
@@ -72,17 +74,8 @@ impl Output {
         self.name.clear();
         let _ = write!(self.name, "{unit}.d");
         let written = match self.make(&self.name) {
-            // Just made, by us, in a directory that is root's: no link, and no need to open it.
-            Ok(()) => {
-                let (temporary, name) =
-                    (format!("{}/{}", self.name, self.temporary), format!("{}/{DROP_IN}", self.name));
-                replace(&self.directory, &temporary, &name, text)
-            }
-            Err(Errno::EEXIST) => self.enter(&self.name).and_then(|directory| {
-                replace(&directory, &self.temporary, DROP_IN, text).inspect_err(|_| {
-                    let _ = unlinkat(&directory, DROP_IN, UnlinkatFlags::NoRemoveDir);
-                })
-            }),
+            Ok(()) => self.publish(text).or_else(|_| self.replace(text)),
+            Err(Errno::EEXIST) => self.replace(text),
             Err(error) => Err(error),
         };
         written.map_err(|source| {
@@ -127,6 +120,41 @@ impl Output {
         }
     }
 
+    /// Writes a file without a name, then names it, in a directory just made: that is root's, so no link stands in the
+    /// way. Fails where there is something already, and where the file system or our rights do not allow it.
+    fn publish(&self, text: &str) -> Result<(), Errno> {
+        let file =
+            openat(&self.directory, ".", OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC, FILE_MODE)?;
+        write_all(&file, text.as_bytes())?;
+        let path = format!("{}/{DROP_IN}", self.name);
+        linkat(&file, "", &self.directory, path.as_str(), AtFlags::AT_EMPTY_PATH)
+    }
+
+    /// The long way to the same: a file under another name is put in the place of whatever is there.
+    fn replace(&self, text: &str) -> Result<(), Errno> {
+        let directory = self.enter(&self.name)?;
+        let written = self.rename_into(&directory, text);
+        written.inspect_err(|_| {
+            let _ = unlinkat(&directory, DROP_IN, UnlinkatFlags::NoRemoveDir);
+        })
+    }
+
+    fn rename_into(&self, directory: &OwnedFd, text: &str) -> Result<(), Errno> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let (temporary, file) = unused(&self.temporary, |name| openat(directory, name, flags, FILE_MODE))?;
+        let rename = || renameat(directory, &*temporary, directory, DROP_IN);
+        let written = write_all(&file, text.as_bytes()).and_then(|()| match rename() {
+            // An empty directory may stand there; one with files in it is somebody's and stays.
+            Err(Errno::EISDIR) => {
+                unlinkat(directory, DROP_IN, UnlinkatFlags::RemoveDir).and_then(|()| rename())
+            }
+            other => other,
+        });
+        written.inspect_err(|_| {
+            let _ = unlinkat(directory, &*temporary, UnlinkatFlags::NoRemoveDir);
+        })
+    }
+
     fn make(&self, name: &str) -> Result<(), Errno> {
         mkdirat(&self.directory, name, Mode::from_bits_truncate(0o755))
     }
@@ -147,27 +175,6 @@ impl Output {
             other => other,
         }
     }
-}
-
-/// Puts `text` in the place of the file `name`. The data need not reach a disk: /run is none.
-fn replace(directory: &OwnedFd, temporary: &str, name: &str, text: &str) -> Result<(), Errno> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let mode = Mode::from_bits_truncate(0o644);
-    let (temporary, file) = unused(temporary, |temporary| openat(directory, temporary, flags, mode))?;
-    let temporary = &*temporary;
-    let mut written = write_all(&file, text.as_bytes());
-    drop(file);
-    if written.is_ok() {
-        written = match renameat(directory, temporary, directory, name) {
-            // An empty directory may stand there; one with files in it is somebody's and stays.
-            Err(Errno::EISDIR) => unlinkat(directory, name, UnlinkatFlags::RemoveDir)
-                .and_then(|()| renameat(directory, temporary, directory, name)),
-            other => other,
-        };
-    }
-    written.inspect_err(|_| {
-        let _ = unlinkat(directory, temporary, UnlinkatFlags::NoRemoveDir);
-    })
 }
 
 /// Makes something under a name that nothing has. Names are taken if a generator with our pid was killed, or runs in

@@ -55,9 +55,9 @@ pub struct Plan {
 
 /// Plans `members`, which are sorted by name. `known` are the names of all containers, broken ones too, also sorted.
 pub fn plan(members: &[Member<'_>], known: &[ContainerName], lanes: Option<NonZeroUsize>) -> Plan {
-    let units = Units::new(members);
+    let mut units = Units::new(members);
     let mut plan = Plan { places: vec![Place::default(); members.len()], warnings: Vec::new() };
-    let mut entries = entries(members, &units);
+    let mut entries = entries(members, &mut units);
     warn_about_unknown(&entries, known, &mut plan);
     fail_cycles_of_requires(&entries, &units, &mut plan);
     entries.retain(|entry| plan.places.get(entry.owner).is_some_and(|place| place.fails.is_none()));
@@ -98,26 +98,26 @@ pub fn plan(members: &[Member<'_>], known: &[ContainerName], lanes: Option<NonZe
 /// Every unit that is spoken of, by number: the members first.
 struct Units<'a> {
     members: &'a [Member<'a>],
-    foreign: BTreeMap<&'a UnitName, usize>,
-    foreign_names: Vec<&'a UnitName>,
+    foreign: BTreeMap<&'a str, usize>,
+    foreign_names: Vec<&'a str>,
 }
 
 impl<'a> Units<'a> {
     fn new(members: &'a [Member<'a>]) -> Self {
-        let mut units = Self { members, foreign: BTreeMap::new(), foreign_names: Vec::new() };
-        for (_, _, dependency) in members.iter().flat_map(|member| listed(member.depends)) {
-            if units.number(&dependency.unit).is_none() {
-                units.foreign.insert(&dependency.unit, members.len() + units.foreign_names.len());
-                units.foreign_names.push(&dependency.unit);
-            }
-        }
-        units
+        Self { members, foreign: BTreeMap::new(), foreign_names: Vec::new() }
     }
 
-    fn number(&self, unit: &UnitName) -> Option<usize> {
-        let member =
-            unit.container().and_then(|name| self.members.binary_search_by(|m| m.name.cmp(&name)).ok());
-        member.or_else(|| self.foreign.get(unit).copied())
+    /// The number of a unit, a new one for a foreign unit not met before.
+    fn number(&mut self, unit: &'a str) -> usize {
+        let name = unit.strip_prefix("ct@").and_then(|rest| rest.strip_suffix(".service"));
+        let member = name.and_then(|name| self.members.binary_search_by(|m| m.name.as_str().cmp(name)).ok());
+        member.unwrap_or_else(|| {
+            let next = self.members.len() + self.foreign_names.len();
+            *self.foreign.entry(unit).or_insert_with(|| {
+                self.foreign_names.push(unit);
+                next
+            })
+        })
     }
 
     fn len(&self) -> usize {
@@ -138,7 +138,7 @@ impl<'a> Units<'a> {
             let separator = if position == 0 { "" } else { " -> " };
             let name = self.members.get(number).map(|member| member.name.as_str());
             let foreign = || number.checked_sub(self.members.len()).and_then(|n| self.foreign_names.get(n));
-            let name = name.or_else(|| foreign().map(|unit| unit.as_str()));
+            let name = name.or_else(|| foreign().copied());
             let _ = write!(text, "{separator}{}", name.unwrap_or_default());
         }
         text
@@ -167,11 +167,11 @@ fn listed(depends: &Depends) -> impl Iterator<Item = (&'static str, Strength, &D
     requires.chain(wants).chain(after).chain(before)
 }
 
-fn entries<'a>(members: &[Member<'a>], units: &Units<'_>) -> Vec<Entry<'a>> {
+fn entries<'a>(members: &[Member<'a>], units: &mut Units<'a>) -> Vec<Entry<'a>> {
     let mut entries = Vec::new();
     for (owner, member) in members.iter().enumerate() {
         for (key, strength, dependency) in listed(member.depends) {
-            let Some(other) = units.number(&dependency.unit) else { continue };
+            let other = units.number(dependency.unit.as_str());
             let (from, to) = if key == BEFORE { (other, owner) } else { (owner, other) };
             entries.push(Entry { from, to, strength, owner, key, dependency });
         }
@@ -182,6 +182,10 @@ fn entries<'a>(members: &[Member<'a>], units: &Units<'_>) -> Vec<Entry<'a>> {
 /// Units of others cannot be checked: any of them may exist by the time it is needed. Containers can.
 fn warn_about_unknown(entries: &[Entry<'_>], known: &[ContainerName], plan: &mut Plan) {
     for entry in entries {
+        let other = if entry.key == BEFORE { entry.from } else { entry.to };
+        if other < plan.places.len() {
+            continue;
+        }
         let Some(name) = entry.dependency.unit.container() else { continue };
         if known.binary_search(&name).is_ok() {
             continue;

@@ -4,7 +4,7 @@
 //! The static `ct@.service` holds everything that is the same for all containers; a drop-in only what one of them sets.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ct_config::container::Directive;
 use ct_config::name::{ContainerName, UnitName};
@@ -29,57 +29,84 @@ impl fmt::Display for TurnTarget<'_> {
     }
 }
 
-/// The drop-in of a good container. `name_of` gives the names for the numbers in `place`.
-pub fn render_container<'a>(
-    text: &mut String,
-    source: &Path,
-    settings: &UnitSettings,
-    place: &Place,
-    name_of: impl Fn(usize) -> Option<&'a ContainerName>,
-) -> Result<(), Unwritable> {
-    let mut file = UnitFile::new(text);
-    first_line(&mut file, source);
-    file.section("Unit");
-    for property in &settings.unit {
-        match (property.name, &property.value) {
-            ("After", Value::Units(units)) => file.units("After", without(units, &place.not_after)),
-            ("Before", Value::Units(units)) => file.units("Before", without(units, &place.not_before)),
-            _ => file.property(property),
+/// The drop-in of a good container without its order, which is not its own affair alone.
+#[derive(Debug)]
+pub struct Draft {
+    text: Box<str>,
+    /// Where in the text the order belongs: the end of `[Unit]`, before what the container sets verbatim.
+    order_at: usize,
+    after: Vec<UnitName>,
+    before: Vec<UnitName>,
+}
+
+impl Draft {
+    /// Renders what does not depend on other containers. `buffer` is scratch space.
+    pub fn new(buffer: &mut String, source: &Path, settings: UnitSettings) -> Result<Self, Unwritable> {
+        let (mut after, mut before) = (Vec::new(), Vec::new());
+        let mut file = UnitFile::new(buffer);
+        first_line(&mut file, source);
+        file.section("Unit");
+        for property in settings.unit {
+            match property {
+                Property { name: "After", value: Value::Units(units) } => after = units,
+                Property { name: "Before", value: Value::Units(units) } => before = units,
+                other => file.property(&other),
+            }
         }
+        let order_at = file.length();
+        verbatim(&mut file, &settings.extra_unit);
+        file.section("Service");
+        settings.service.iter().for_each(|property| file.property(property));
+        verbatim(&mut file, &settings.extra_service);
+        file.finish()?;
+        Ok(Self { text: buffer.as_str().into(), order_at, after, before })
     }
-    if let Some(name) = place.turn.waits_for.and_then(&name_of) {
-        file.plain("Wants", TurnTarget(name));
-        file.plain("After", TurnTarget(name));
+
+    /// The whole drop-in. `name_of` gives the names for the numbers in `place`.
+    pub fn complete<'a>(
+        &self,
+        text: &mut String,
+        place: &Place,
+        name_of: impl Fn(usize) -> Option<&'a ContainerName>,
+    ) {
+        let (head, tail) = self.text.split_at(self.order_at);
+        text.clear();
+        text.push_str(head);
+        let mut file = UnitFile::resume(text);
+        file.units("After", without(&self.after, &place.not_after));
+        file.units("Before", without(&self.before, &place.not_before));
+        if let Some(name) = place.turn.waits_for.and_then(&name_of) {
+            file.plain("Wants", TurnTarget(name));
+            file.plain("After", TurnTarget(name));
+        }
+        for name in place.turn.before.iter().copied().filter_map(&name_of) {
+            file.plain("Before", TurnTarget(name));
+        }
+        text.push_str(tail);
     }
-    for name in place.turn.before.iter().copied().filter_map(&name_of) {
-        file.plain("Before", TurnTarget(name));
-    }
-    verbatim(&mut file, &settings.extra_unit);
-    file.section("Service");
-    settings.service.iter().for_each(|property: &Property| file.property(property));
-    verbatim(&mut file, &settings.extra_service);
-    file.finish()
 }
 
 /// A container that cannot be used.
-#[derive(Debug, Clone, Copy)]
-pub struct Failing<'a> {
+#[derive(Debug)]
+pub struct Failing {
     /// Its name.
-    pub name: &'a ContainerName,
+    pub name: ContainerName,
     /// Its main file.
-    pub source: &'a Path,
+    pub source: PathBuf,
     /// Why, one line each.
-    pub reasons: &'a [String],
+    pub reasons: Vec<String>,
     /// The reasons are in none of its files, such as a cycle through other containers.
     pub only_known_here: bool,
+    /// Whether boot starts it, to fail.
+    pub autostart: bool,
 }
 
 /// The drop-in of a container that cannot be used: starting it fails at once with the reasons.
 ///
 /// The helper reads the config again, so that what it prints is never older than the file. What no file tells is
 /// handed to it. Nothing is tried again: another start would fail in the same way.
-pub fn render_failing(text: &mut String, failing: Failing<'_>) -> Result<(), Unwritable> {
-    let Failing { name, source, reasons, only_known_here } = failing;
+pub fn render_failing(text: &mut String, failing: &Failing) -> Result<(), Unwritable> {
+    let Failing { name, source, reasons, only_known_here, autostart: _ } = failing;
     let mut file = UnitFile::new(text);
     first_line(&mut file, source);
     reasons.iter().take(MAX_REASONS).for_each(|reason| file.comment(reason));
@@ -90,7 +117,7 @@ pub fn render_failing(text: &mut String, failing: Failing<'_>) -> Result<(), Unw
     file.section("Unit");
     file.path("SourcePath", source);
     file.section("Service");
-    let handed_over = if only_known_here { reasons } else { &[] };
+    let handed_over = if *only_known_here { reasons.as_slice() } else { &[] };
     let argv = [HELPER, "broken", name.as_str()];
     file.command("ExecStart", argv.into_iter().chain(handed_over.iter().map(String::as_str)));
     file.plain("Restart", "no");

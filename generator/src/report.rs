@@ -31,9 +31,9 @@ impl Report {
         self.lines.extend(problems.iter().map(ToString::to_string));
     }
 
-    pub(crate) fn add_error(&mut self, line: String) {
+    pub(crate) fn add_errors(&mut self, lines: &[String]) {
         self.bad = true;
-        self.lines.push(line);
+        self.lines.extend_from_slice(lines);
     }
 
     pub(crate) fn add_warnings(&mut self, lines: Vec<String>) {

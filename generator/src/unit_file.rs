@@ -45,6 +45,16 @@ impl<'a> UnitFile<'a> {
         Self { text, section: "", open: false, unwritable: None }
     }
 
+    /// Goes on in the middle of a section that has settings before this point.
+    pub fn resume(text: &'a mut String) -> Self {
+        Self { text, section: "", open: true, unwritable: None }
+    }
+
+    /// How long the text is, to come back to this point by [`Self::resume`].
+    pub fn length(&self) -> usize {
+        self.text.len()
+    }
+
     /// A comment on a line of its own, whatever `text` holds.
     pub fn comment(&mut self, text: impl Display) {
         let _ = write!(self.text, "# {}", Printable(&text));

@@ -85,7 +85,7 @@ fn is_allowed(call: &str, root: &str, out: &str) -> bool {
             let relative = !call.contains("AT_FDCWD") && !path.starts_with('/') && name == "openat";
             path.is_empty() || path == out || (reads && (in_config || loader || runtime)) || relative
         }
-        "mkdirat" | "renameat" | "symlinkat" | "unlinkat" => !call.contains("AT_FDCWD"),
+        "mkdirat" | "linkat" | "renameat" | "symlinkat" | "unlinkat" => !call.contains("AT_FDCWD"),
         _ => call.starts_with("+++"),
     }
 }
