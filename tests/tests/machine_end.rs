@@ -64,6 +64,7 @@ fn second_process(ending: &str) -> (Child, Traces) {
     (child, traces)
 }
 
+#[expect(clippy::print_stdout, reason = "the first process reads it")]
 fn end(ending: &str) {
     let machine = Machine::boot(&format!("{}-{ending}", test_name()));
     machine.container("web", "root.path = \"/srv/web/rootfs\"\n");
