@@ -48,16 +48,16 @@ pub use skip::{test_name, unless_skipped};
 /// What a machine needs and this computer lacks makes the test fail in CI (`CI` is set), and is a counted SKIP elsewhere.
 #[macro_export]
 macro_rules! on_every_machine {
-    ($($(#[doc = $doc:literal])* fn $name:ident($machine:ident: &Machine) $body:block)+) => {
+    ($($(#[doc = $doc:literal])* fn $name:ident($machine:ident: &$Machine:path) $body:block)+) => {
         $($crate::on_every_machine! {
             $(#[doc = $doc])*
-            fn $name(root: Root) {
-                fn body($machine: &$crate::Machine) $body
+            fn $name(root: $crate::Root) {
+                fn body($machine: &$Machine) $body
                 body(&$crate::Machine::boot_from(root, &$crate::test_name()));
             }
         })+
     };
-    ($($(#[doc = $doc:literal])* fn $name:ident($root:ident: Root) $body:block)+) => {
+    ($($(#[doc = $doc:literal])* fn $name:ident($root:ident: $Root:path) $body:block)+) => {
         $(
             $(#[doc = $doc])*
             #[cfg(test)] // what clippy.toml allows in tests is allowed in bodies
@@ -65,7 +65,7 @@ macro_rules! on_every_machine {
                 #[allow(unused_imports, reason = "a body may need nothing of its file")]
                 use super::*;
 
-                fn body($root: $crate::Root) $body
+                fn body($root: $Root) $body
 
                 #[test]
                 fn host() {
