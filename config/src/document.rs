@@ -6,6 +6,9 @@
 //! Two exceptions: `[[mount]]` entries replace the one with the same `target`, and of `root.path`, `root.layers` and
 //! `root.bundle` the latest file's choice drops the others.
 
+mod depth;
+mod explain;
+
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -15,14 +18,13 @@ use toml::de::{DeArray, DeString, DeTable, DeValue};
 
 use crate::problem::Problem;
 use crate::sources::{MAX_DROP_INS, MAX_FILE, SourceFile};
-use crate::suggest;
+use depth::too_deep;
+use explain::explain;
 
 /// Offsets of one file: `0..=MAX_FILE`, the end of the text included.
 const STRIDE: usize = MAX_FILE + 1;
 /// Where the host's files begin: after the main file and all drop-ins a container may have.
 const HOST: usize = MAX_DROP_INS + 1;
-/// Deeper tables and lists are refused: all that reads them is recursive.
-const MAX_DEPTH: usize = 64;
 /// Where reporting ends; each value of a wrong type costs a copy of the document.
 pub(crate) const MAX_PROBLEMS: usize = 50;
 /// Longer lists of mounts are refused.
@@ -171,59 +173,6 @@ fn line_of(text: &str, offset: usize) -> Span {
     start..end + 1
 }
 
-/// Where a document nests deeper than [`MAX_DEPTH`], by dotted keys, headers, lists or inline tables together. The
-/// parser itself limits only the latter two.
-fn too_deep(text: &str) -> Option<usize> {
-    // Nothing nests without one of these: nearly all files end here.
-    if text.bytes().filter(|b| matches!(b, b'.' | b'[' | b'{')).count() < MAX_DEPTH {
-        return None;
-    }
-    use toml_parser::lexer::TokenKind;
-    // How deep the header of the section leads, the dots of the key being read, and what is open at each bracket.
-    let (mut section, mut dots, mut open) = (0_usize, 0_usize, Vec::new());
-    let mut in_header = false;
-    let mut line_begins = true;
-    for token in toml_parser::Source::new(text).lex() {
-        let begins = line_begins && open.is_empty();
-        match token.kind() {
-            TokenKind::LeftSquareBracket if begins || (in_header && dots == 0) => {
-                in_header = true;
-                section = 0;
-                dots = 0;
-            }
-            TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => {
-                open.push(dots);
-                dots = 0;
-            }
-            TokenKind::RightSquareBracket if in_header => {
-                section = section.max(dots + 1);
-                dots = 0;
-            }
-            TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
-                open.pop();
-                dots = 0;
-            }
-            TokenKind::Dot => dots += 1,
-            TokenKind::Comma => dots = 0,
-            TokenKind::Newline => {
-                in_header = false;
-                dots = 0;
-            }
-            _ => {}
-        }
-        line_begins = match token.kind() {
-            TokenKind::Newline => true,
-            TokenKind::Whitespace => line_begins,
-            _ => false,
-        };
-        let depth = section + dots + open.iter().map(|dots| dots + 1).sum::<usize>();
-        if depth >= MAX_DEPTH {
-            return Some(token.span().start());
-        }
-    }
-    None
-}
-
 fn shift_table(table: DeTable<'_>, base: usize) -> DeTable<'_> {
     let shift = |span: Span| span.start + base..span.end + base;
     table
@@ -251,36 +200,34 @@ fn shift_value(value: DeValue<'_>, base: usize) -> DeValue<'_> {
     }
 }
 
-/// Merges a later container file (or `[defaults]`, which is the earliest) into what there is.
+/// Merges a later container file into what there is, of which `[defaults]` is the earliest.
 pub(crate) fn merge_container<'t>(into: &mut DeTable<'t>, mut from: DeTable<'t>) {
-    if let (Some(DeValue::Table(root)), Some(DeValue::Table(new))) =
-        (into.get_mut("root").map(Spanned::get_mut), from.get("root").map(Spanned::get_ref))
+    let new_root = from.get("root").and_then(|root| root.get_ref().as_table());
+    let chooses = new_root.is_some_and(|root| ROOT_SOURCES.iter().any(|key| root.contains_key(*key)));
+    if let Some(DeValue::Table(root)) = into.get_mut("root").map(Spanned::get_mut)
+        && chooses
     {
-        if ROOT_SOURCES.iter().any(|key| new.contains_key(*key)) {
-            ROOT_SOURCES.iter().for_each(|key| drop(root.remove(*key)));
-        }
+        ROOT_SOURCES.iter().for_each(|key| drop(root.remove(*key)));
     }
-    if let Some(DeValue::Array(mounts)) = into.get_mut("mount").map(Spanned::get_mut) {
-        let is_list =
-            from.get("mount").is_some_and(|value| value.get_ref().as_array().is_some_and(|a| !a.is_empty()));
-        if is_list {
-            if let Some(DeValue::Array(new)) = from.remove("mount").map(Spanned::into_inner) {
-                merge_mounts(mounts, new);
-            }
-        }
+    let adds =
+        from.get("mount").and_then(|mount| mount.get_ref().as_array()).is_some_and(|list| !list.is_empty());
+    if let Some(DeValue::Array(mounts)) = into.get_mut("mount").map(Spanned::get_mut)
+        && adds
+        && let Some(DeValue::Array(new)) = from.remove("mount").map(Spanned::into_inner)
+    {
+        merge_mounts(mounts, new);
     }
     merge_table(into, from);
 }
 
 /// Merges a later file of the host: `[defaults]` as a container's file, everything else table by table.
 pub(crate) fn merge_host<'t>(into: &mut DeTable<'t>, mut from: DeTable<'t>) {
-    if let Some(DeValue::Table(defaults)) = into.get_mut("defaults").map(Spanned::get_mut) {
-        let is_table = from.get("defaults").is_some_and(|value| value.get_ref().is_table());
-        if is_table {
-            if let Some(DeValue::Table(new)) = from.remove("defaults").map(Spanned::into_inner) {
-                merge_container(defaults, new);
-            }
-        }
+    let adds = from.get("defaults").is_some_and(|defaults| defaults.get_ref().is_table());
+    if let Some(DeValue::Table(defaults)) = into.get_mut("defaults").map(Spanned::get_mut)
+        && adds
+        && let Some(DeValue::Table(new)) = from.remove("defaults").map(Spanned::into_inner)
+    {
+        merge_container(defaults, new);
     }
     merge_table(into, from);
 }
@@ -395,70 +342,6 @@ fn value_holds(value: &DeValue<'_>, span: &Span) -> bool {
 
 fn holds(outer: &Span, inner: &Span) -> bool {
     outer.start <= inner.start && inner.end <= outer.end
-}
-
-/// Says what serde says in the words of a config file.
-fn explain(
-    error: &toml::de::Error,
-    span: &Span,
-    path: &[String],
-    map: &SourceMap<'_>,
-    problems: &mut Vec<Problem>,
-) {
-    let mut report = |key: &str, reason: &str, hint| map.report(problems, span, key, reason, hint);
-    let message = error.message();
-    let (last, parents) = path.split_last().map_or(("", &[][..]), |(last, parents)| (last.as_str(), parents));
-    if let Some(rest) = message.strip_prefix("unknown field ") {
-        let hint = suggest(last, backticked(rest.strip_prefix(&format!("`{last}`")).unwrap_or_default()));
-        let hint = hint.map(|word| format!("did you mean `{word}`?"));
-        return report(&parents.join("."), &format!("unknown key `{last}`"), hint);
-    }
-    let key = path.join(".");
-    if let Some(rest) = message.strip_prefix("unknown variant `") {
-        let (word, rest) = rest.split_once("`, expected ").unwrap_or((rest, ""));
-        let words: Vec<&str> = backticked(rest).collect();
-        let hint = suggest(word, words.iter().copied()).map(|word| format!("did you mean {word:?}?"));
-        let list = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
-        return report(&key, &format!("{word:?} is not one of {list}"), hint);
-    }
-    let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
-    match wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) {
-        Some((found, expected)) => {
-            report(&key, &format!("must be {}, not {}", expected_word(expected), found_word(found)), None);
-        }
-        None if message == "wanted string or table" => report(&key, "must be a string", None),
-        None => report(&key, message, None),
-    }
-}
-
-/// The words between backticks.
-fn backticked(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`').skip(1).step_by(2)
-}
-
-/// serde's name of a type, in TOML's terms.
-fn expected_word(expected: &str) -> &str {
-    match expected {
-        "a sequence" => "a list",
-        "a map" => "a table",
-        "a boolean" => "true or false",
-        "i64" => "a whole number",
-        _ => expected,
-    }
-}
-
-/// serde's name of a value, in TOML's terms.
-fn found_word(found: &str) -> String {
-    match found {
-        "sequence" => "a list".to_owned(),
-        "map" => "a table".to_owned(),
-        _ => match found.split_once(' ') {
-            Some(("boolean" | "integer", value)) => value.trim_matches('`').to_owned(),
-            Some(("floating", value)) => value.trim_start_matches("point ").trim_matches('`').to_owned(),
-            Some(("string", value)) => format!("the string {value}"),
-            _ => found.to_owned(),
-        },
-    }
 }
 
 /// Reports every control character in any key or string: unit files, journals and terminals each have their own

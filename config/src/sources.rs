@@ -110,10 +110,10 @@ impl Tree {
         }
         if let Some(stem) = text.strip_suffix(".toml.d") {
             // Whose main file has no valid name is reported there.
-            if let Ok(name) = ContainerName::parse(stem) {
-                if let Some(flag) = self.containers.entry(name).or_default().drop_ins.get_mut(index) {
-                    *flag = true;
-                }
+            if let Ok(name) = ContainerName::parse(stem)
+                && let Some(flag) = self.containers.entry(name).or_default().drop_ins.get_mut(index)
+            {
+                *flag = true;
             }
             return;
         }

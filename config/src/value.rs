@@ -3,7 +3,13 @@
 //!
 //! `Display` gives back systemd's syntax, in one canonical form for each value.
 
+mod rlimit;
+mod signal;
+
 use std::fmt;
+
+pub use rlimit::{Limit, RlimitResource};
+pub use signal::Signal;
 
 /// Bytes, or a count, or infinity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,41 +29,6 @@ pub enum Timespan {
     Infinity,
 }
 
-/// A resource limit of prlimit(2): soft is at most hard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
-    /// What the process gets.
-    pub soft: Size,
-    /// Up to where it may raise it.
-    pub hard: Size,
-}
-
-/// The 16 resources of getrlimit(2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the kernel's own words")]
-pub enum RlimitResource {
-    As,
-    Core,
-    Cpu,
-    Data,
-    Fsize,
-    Locks,
-    Memlock,
-    Msgqueue,
-    Nice,
-    Nofile,
-    Nproc,
-    Rss,
-    Rtprio,
-    Rttime,
-    Sigpending,
-    Stack,
-}
-
-/// A signal of signal(7), by number: 1..=64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Signal(pub i32);
-
 /// Why a text is not the value it should be, in small letters, without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadValue(pub(crate) String);
@@ -71,7 +42,7 @@ impl fmt::Display for BadValue {
 impl std::error::Error for BadValue {}
 
 /// The words every reason here is made of.
-fn bad<T>(text: &str, why: &str) -> Result<T, BadValue> {
+pub(crate) fn bad<T>(text: &str, why: &str) -> Result<T, BadValue> {
     Err(BadValue(format!("{text:?} is not {why}")))
 }
 
@@ -320,208 +291,5 @@ pub fn render_percent(hundredths: u64) -> String {
         (whole, 0) => format!("{whole}%"),
         (whole, part) if part % 10 == 0 => format!("{whole}.{}%", part / 10),
         (whole, part) => format!("{whole}.{part:02}%"),
-    }
-}
-
-impl Limit {
-    /// `1024`, `1024:65536`, `infinity`; bytes take K, M, G, T, P, E, times the units of systemd.time(7), and `nice`
-    /// also the nice level itself with a sign, as systemd.exec(5) has it.
-    pub fn parse(resource: RlimitResource, text: &str) -> Result<Self, BadValue> {
-        let (soft, hard) = text.split_once(':').unwrap_or((text, text));
-        let limit = Self { soft: resource.parse_value(soft)?, hard: resource.parse_value(hard)? };
-        if limit.soft > limit.hard {
-            return Err(BadValue(format!("the soft limit {soft} is higher than the hard limit {hard}")));
-        }
-        Ok(limit)
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.soft == self.hard {
-            write!(f, "{}", self.soft)
-        } else {
-            write!(f, "{}:{}", self.soft, self.hard)
-        }
-    }
-}
-
-impl RlimitResource {
-    /// In alphabetical order.
-    pub const ALL: [Self; 16] = [
-        Self::As,
-        Self::Core,
-        Self::Cpu,
-        Self::Data,
-        Self::Fsize,
-        Self::Locks,
-        Self::Memlock,
-        Self::Msgqueue,
-        Self::Nice,
-        Self::Nofile,
-        Self::Nproc,
-        Self::Rss,
-        Self::Rtprio,
-        Self::Rttime,
-        Self::Sigpending,
-        Self::Stack,
-    ];
-
-    /// The key below `[limits]`.
-    pub fn key(self) -> &'static str {
-        self.names().0
-    }
-
-    /// The directive of systemd.exec(5).
-    pub fn directive(self) -> &'static str {
-        self.names().1
-    }
-
-    /// As getrlimit(2) and OCI's config.json call it: `RLIMIT_NOFILE`.
-    pub fn rlimit_name(self) -> String {
-        format!("RLIMIT_{}", self.key().to_ascii_uppercase())
-    }
-
-    fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Self::As => ("as", "LimitAS"),
-            Self::Core => ("core", "LimitCORE"),
-            Self::Cpu => ("cpu", "LimitCPU"),
-            Self::Data => ("data", "LimitDATA"),
-            Self::Fsize => ("fsize", "LimitFSIZE"),
-            Self::Locks => ("locks", "LimitLOCKS"),
-            Self::Memlock => ("memlock", "LimitMEMLOCK"),
-            Self::Msgqueue => ("msgqueue", "LimitMSGQUEUE"),
-            Self::Nice => ("nice", "LimitNICE"),
-            Self::Nofile => ("nofile", "LimitNOFILE"),
-            Self::Nproc => ("nproc", "LimitNPROC"),
-            Self::Rss => ("rss", "LimitRSS"),
-            Self::Rtprio => ("rtprio", "LimitRTPRIO"),
-            Self::Rttime => ("rttime", "LimitRTTIME"),
-            Self::Sigpending => ("sigpending", "LimitSIGPENDING"),
-            Self::Stack => ("stack", "LimitSTACK"),
-        }
-    }
-
-    /// One side of a limit, in the unit of getrlimit(2).
-    fn parse_value(self, text: &str) -> Result<Size, BadValue> {
-        match self {
-            Self::Cpu => Self::parse_time(text, 1_000_000),
-            Self::Rttime => Self::parse_time(text, 1),
-            Self::Nice => Self::parse_nice(text),
-            Self::Locks | Self::Nproc | Self::Sigpending => Size::parse_count(text),
-            // A count as well, but "64K" is how many write it.
-            Self::Nofile => Size::parse(text).or_else(|_| Size::parse_count(text)),
-            Self::Rtprio => match Size::parse_count(text)? {
-                Size::Finite(100..) => bad(text, "a real-time priority from 0 to 99"),
-                priority => Ok(priority),
-            },
-            _ => Size::parse(text),
-        }
-    }
-
-    fn parse_time(text: &str, unit: u64) -> Result<Size, BadValue> {
-        Ok(match Timespan::parse_with_default(text, unit)? {
-            Timespan::Infinity => Size::Infinity,
-            // Rounded up, as systemd does: a limit of 100ms of CPU is one second, not none.
-            Timespan::Finite(us) => Size::Finite(us.div_ceil(unit)),
-        })
-    }
-
-    fn parse_nice(text: &str) -> Result<Size, BadValue> {
-        // No infinity: systemd refuses it here.
-        const WHAT: &str = "a raw limit from 1 to 40, or a nice level from -20 to +19 with its sign";
-        let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-        let raw = match (parse_number(digits), text.as_bytes().first()) {
-            // getrlimit(2): the ceiling is 20 - limit.
-            (Some(level @ ..=19), Some(b'+')) => 20 - level,
-            (Some(level @ ..=20), Some(b'-')) => 20 + level,
-            (Some(raw @ 1..=40), Some(b'0'..=b'9')) => raw,
-            _ => return bad(text, WHAT),
-        };
-        Ok(Size::Finite(raw))
-    }
-}
-
-impl Signal {
-    /// SIGTERM
-    pub const TERM: Self = Self(15);
-    /// SIGRTMIN+3: what a systemd takes as "halt".
-    pub const RTMIN_PLUS_3: Self = Self(Self::RTMIN + 3);
-    /// As glibc and systemd count: the first two real-time signals are the C library's own.
-    const RTMIN: i32 = 34;
-    const RTMAX: i32 = 64;
-    /// The numbers of the architectures ct is built for; 16 is SIGSTKFLT.
-    const NAMES: [(&str, i32); 31] = [
-        ("HUP", 1),
-        ("INT", 2),
-        ("QUIT", 3),
-        ("ILL", 4),
-        ("TRAP", 5),
-        ("ABRT", 6),
-        ("BUS", 7),
-        ("FPE", 8),
-        ("KILL", 9),
-        ("USR1", 10),
-        ("SEGV", 11),
-        ("USR2", 12),
-        ("PIPE", 13),
-        ("ALRM", 14),
-        ("TERM", 15),
-        ("STKFLT", 16),
-        ("CHLD", 17),
-        ("CONT", 18),
-        ("STOP", 19),
-        ("TSTP", 20),
-        ("TTIN", 21),
-        ("TTOU", 22),
-        ("URG", 23),
-        ("XCPU", 24),
-        ("XFSZ", 25),
-        ("VTALRM", 26),
-        ("PROF", 27),
-        ("WINCH", 28),
-        ("IO", 29),
-        ("PWR", 30),
-        ("SYS", 31),
-    ];
-
-    /// `SIGQUIT`, `QUIT`, `SIGRTMIN+3`, `RTMAX-1`, `3`.
-    pub fn parse(text: &str) -> Result<Self, BadValue> {
-        const WHAT: &str = "a signal such as SIGTERM, SIGRTMIN+3 or 15";
-        let name = text.strip_prefix("SIG").unwrap_or(text);
-        if let Some((_, number)) = Self::NAMES.iter().find(|(known, _)| *known == name) {
-            return Ok(Self(*number));
-        }
-        let offset = |text: &str| parse_number(text).and_then(|n| i32::try_from(n).ok()).filter(|n| *n <= 30);
-        let number = if name == "RTMIN" {
-            Some(Self::RTMIN)
-        } else if name == "RTMAX" {
-            Some(Self::RTMAX)
-        } else if let Some(plus) = name.strip_prefix("RTMIN+") {
-            offset(plus).map(|n| Self::RTMIN + n)
-        } else if let Some(minus) = name.strip_prefix("RTMAX-") {
-            offset(minus).map(|n| Self::RTMAX - n)
-        } else {
-            // Of the whole text: "SIG9" is none.
-            parse_number(text).and_then(|n| i32::try_from(n).ok())
-        };
-        match number {
-            // 32 and 33 have no name that systemd would read back.
-            Some(n) if (1..=31).contains(&n) || (Self::RTMIN..=Self::RTMAX).contains(&n) => Ok(Self(n)),
-            _ => bad(text, WHAT),
-        }
-    }
-}
-
-impl fmt::Display for Signal {
-    /// systemd's spelling: `SIGQUIT`, `SIGRTMIN+3`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Self::NAMES.iter().find(|(_, number)| *number == self.0) {
-            Some((name, _)) => write!(f, "SIG{name}"),
-            None if self.0 == Self::RTMIN => f.write_str("SIGRTMIN"),
-            None if self.0 > Self::RTMIN => write!(f, "SIGRTMIN+{}", self.0 - Self::RTMIN),
-            None => write!(f, "{}", self.0),
-        }
     }
 }

@@ -9,6 +9,7 @@ use super::{Check, NOT_YET, parse_path};
 use crate::container::{Create, Device, Mount, Network, Seccomp, Security};
 use crate::document::MAX_MOUNTS;
 use crate::fragment::{self, Table, Text};
+use crate::resource_control::is_plain_path;
 use crate::suggest;
 
 /// File systems without a device; mount(2) takes any source for them.
@@ -277,8 +278,12 @@ fn parse_device(text: &str) -> Result<Device, String> {
     let bad = || format!("{text:?} is not a device such as /dev/fuse, /dev/fuse:rw or /dev/sda:/dev/disk:r");
     let mut parts = text.split(':').peekable();
     let node = |text: &str| match parse_path(text) {
-        Ok(path) if path.starts_with("/dev") && path != Path::new("/dev") => Ok(path),
-        Ok(_) => Err(format!("{text:?} is not below /dev")),
+        Ok(path) if !path.starts_with("/dev") || path == Path::new("/dev") => {
+            Err(format!("{text:?} is not below /dev"))
+        }
+        // It becomes a word of DeviceAllow=.
+        Ok(_) if !is_plain_path(text) => Err(format!("{text:?} has characters that no device node has")),
+        Ok(path) => Ok(path),
         Err(reason) => Err(reason),
     };
     let source = node(parts.next().unwrap_or_default())?;

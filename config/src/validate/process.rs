@@ -139,7 +139,7 @@ impl Check<'_> {
 
 fn parse_range(numbers: &[i64]) -> Result<IdRange, &'static str> {
     let [container, host, count] = numbers else { return Err("must be [container id, host id, count]") };
-    let id = |n: i64| u32::try_from(n).map_err(|_| "an id must be a number from 0 to 4294967294");
+    let id = |n: i64| u32::try_from(n).ok().ok_or("an id must be a number from 0 to 4294967294");
     let range = IdRange {
         container: id(*container)?,
         host: id(*host)?,

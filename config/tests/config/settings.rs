@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The mapping from a container to the settings of its unit.
 
-mod fake_root;
-
+use crate::fake_root::{EVERYTHING, FakeRoot, MINIMAL};
 use ct_config::settings::{Property, Value, unit_settings};
 use ct_config::value::{RlimitResource, Signal, Size, Timespan};
-use fake_root::{EVERYTHING, FakeRoot, MINIMAL};
 
 /// `NAME=VALUE` as someone would write them, for comparing at a glance.
 fn shown(properties: &[Property]) -> Vec<String> {
@@ -74,6 +72,7 @@ fn everything() {
         "LimitCORE=0",
         "LimitMEMLOCK=infinity",
         "LimitNOFILE=1024:65536",
+        "DeviceAllow=/dev/fuse rw",
         "CPUQuota=150%",
         "MemoryMax=536870912",
         "TasksMax=512",

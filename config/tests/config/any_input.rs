@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whatever is in a file, loading it ends, soon, with a container or with reasons.
 
-mod fake_root;
-
 use std::time::{Duration, Instant};
 
-use fake_root::FakeRoot;
+use crate::fake_root::{EVERYTHING, FakeRoot, MINIMAL};
 
 /// xorshift64*: the same sequence everywhere, so that a failure can be had again by its number.
 struct Random(u64);
@@ -85,7 +83,7 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
 #[test]
 fn mutated_files_end_in_a_container_or_in_reasons() {
     let root = FakeRoot::new("mutated");
-    let seeds = [fake_root::EVERYTHING, fake_root::MINIMAL];
+    let seeds = [EVERYTHING, MINIMAL];
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let (mut good, mut bad) = (0, 0);
     for round in 0..4000 {

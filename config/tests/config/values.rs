@@ -2,14 +2,12 @@
 //! Values with units, against what systemd makes of them. Each refused text is one that systemd 252 refuses as well,
 //! unless it stands under "stricter".
 
-mod fake_root;
-
+use crate::fake_root::FakeRoot;
 use ct_config::name::{ContainerName, UnitName};
 use ct_config::resource_control::TABLE;
 use ct_config::settings::Value;
 use ct_config::suggest;
 use ct_config::value::{Limit, RlimitResource, Signal, Size, Timespan, parse_percent, render_percent};
-use fake_root::FakeRoot;
 
 #[test]
 fn sizes() {

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which files count, in which order, and which are not believed.
 
-mod fake_root;
-
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use crate::fake_root::{FakeRoot, MINIMAL, short};
 use ct_config::container::{RootSource, Writable};
 use ct_config::host::Parallel;
 use ct_config::name::ContainerName;
 use ct_config::settings::Value;
 use ct_config::value::Size;
-use fake_root::{FakeRoot, MINIMAL, short};
 
 const ETC: &str = "/etc/ct/containers";
 const RUN: &str = "/run/ct/containers";

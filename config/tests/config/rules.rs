@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every key: what it accepts, and the exact words for what it does not.
 
-mod fake_root;
-
 use std::path::{Path, PathBuf};
 
+use crate::fake_root::{EVERYTHING, FakeRoot, MINIMAL};
 use ct_config::container::*;
 use ct_config::value::{Limit, RlimitResource, Signal, Size, Timespan};
-use fake_root::{EVERYTHING, FakeRoot, MINIMAL};
 
 /// Reasons that a minimal container with `text` in front of it is broken, without the file's name.
 fn reasons(root: &FakeRoot, text: &str) -> Vec<String> {
@@ -484,6 +482,14 @@ fn network_and_security() {
             "security.devices: \"/dev/../etc/shadow\" contains \"..\"",
         ),
         ("[security]\ndevices = [\"/etc/shadow\"]", "security.devices: \"/etc/shadow\" is not below /dev"),
+        (
+            "[security]\ndevices = [\"/dev/a b\"]",
+            "security.devices: \"/dev/a b\" has characters that no device node has",
+        ),
+        (
+            "[security]\ndevices = [\"/dev/%i\"]",
+            "security.devices: \"/dev/%i\" has characters that no device node has",
+        ),
         ("[security]\ndevices = [\"/dev\"]", "security.devices: \"/dev\" is not below /dev"),
         ("[security]\ndevices = [\"/dev/fuse:/tmp/x\"]", "security.devices: \"/tmp/x\" is not below /dev"),
         (
