@@ -126,7 +126,7 @@ impl Output {
         let file =
             openat(&self.directory, ".", OFlag::O_TMPFILE | OFlag::O_WRONLY | OFlag::O_CLOEXEC, FILE_MODE)?;
         write_all(&file, text.as_bytes())?;
-        let path = format!("{}/{DROP_IN}", self.name);
+        let path = [self.name.as_str(), "/", DROP_IN].concat();
         linkat(&file, "", &self.directory, path.as_str(), AtFlags::AT_EMPTY_PATH)
     }
 

@@ -262,3 +262,119 @@ fn positions<'a>(edges: &[Edge], groups: &[&[&Entry<'a>]], path: &[usize]) -> Ve
     };
     path.windows(2).filter_map(step).take(8).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A container as `NAME: requires ... wants ... after ... before ...`, each word one entry.
+    fn depends(text: &str) -> (ContainerName, Depends) {
+        let (name, entries) = text.split_once(':').unwrap();
+        let mut depends = Depends::default();
+        let mut list = &mut depends.requires;
+        for (position, word) in entries.split_whitespace().enumerate() {
+            list = match word {
+                "requires" => &mut depends.requires,
+                "wants" => &mut depends.wants,
+                "after" => &mut depends.after,
+                "before" => &mut depends.before,
+                word => {
+                    let unit = ContainerName::parse(word).map(|name| name.unit());
+                    let unit = if word.contains('.') { UnitName::parse(word) } else { unit };
+                    list.push(Dependency {
+                        unit: unit.unwrap(),
+                        position: format!("{name}.toml:{position}:1"),
+                    });
+                    list
+                }
+            };
+        }
+        (ContainerName::parse(name).unwrap(), depends)
+    }
+
+    /// The plan of containers that are all started by boot, without lanes.
+    fn plan_of(containers: &[&str]) -> Plan {
+        let containers: Vec<(ContainerName, Depends)> = containers.iter().map(|text| depends(text)).collect();
+        let known: Vec<ContainerName> = containers.iter().map(|(name, _)| name.clone()).collect();
+        let file = Path::new("x.toml");
+        let member = |(name, depends)| Member { name, file, depends, autostart: Some(1000) };
+        let members: Vec<Member<'_>> =
+            containers.iter().map(|(name, depends)| member((name, depends))).collect();
+        plan(&members, &known, None)
+    }
+
+    fn unit(name: &str) -> UnitName {
+        UnitName::parse(name).unwrap()
+    }
+
+    #[test]
+    fn what_has_no_cycle_is_left_alone() {
+        let plan = plan_of(&["a: requires b wants c after d.service", "b: after c", "c: before b"]);
+        assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+        assert_eq!(plan.places, vec![Place::default(); 3]);
+    }
+
+    #[test]
+    fn the_weakest_entry_gives_way_whatever_its_name() {
+        let plan = plan_of(&["a: after b", "b: wants c", "c: requires a"]);
+        assert_eq!(plan.places[0].not_after, [unit("ct@b.service")]);
+        assert_eq!((&plan.places[1], &plan.places[2]), (&Place::default(), &Place::default()));
+        let want = "a.toml:1:1: depends.after: a -> b -> c -> a is a cycle, ignoring the order of this entry \
+                    (the others: b.toml:1:1, c.toml:1:1)";
+        assert_eq!(plan.warnings, [want]);
+    }
+
+    #[test]
+    fn both_ways_to_say_an_order_are_ignored_together() {
+        let plan = plan_of(&["a: requires b", "b: after a"]);
+        assert_eq!(plan.places[1].not_after, [unit("ct@a.service")]);
+        let plan = plan_of(&["a: requires b before b", "b: after a"]);
+        assert_eq!(plan.places[0].not_before, [unit("ct@b.service")]);
+        assert_eq!(plan.places[1].not_after, [unit("ct@a.service")]);
+        assert!(plan.places[0].not_after.is_empty(), "what it requires still comes first");
+    }
+
+    #[test]
+    fn cycles_through_units_of_others_are_seen() {
+        let plan = plan_of(&["a: before x.service", "b: after x.service before a"]);
+        assert_eq!(plan.warnings.len(), 1, "{:?}", plan.warnings);
+        assert!(plan.warnings[0].contains("x.service -> a -> b -> x.service"), "{:?}", plan.warnings);
+    }
+
+    #[test]
+    fn a_container_that_needs_itself() {
+        let plan = plan_of(&["a: after a"]);
+        assert_eq!(plan.places[0].not_after, [unit("ct@a.service")]);
+        assert!(plan_of(&["a: requires a"]).places[0].fails.is_some());
+    }
+
+    #[test]
+    fn a_cycle_of_requires_fails_and_takes_no_others_along() {
+        let plan = plan_of(&["a: requires b", "b: requires a after c", "c: after a requires d", "d:"]);
+        let fails: Vec<bool> = plan.places.iter().map(|place| place.fails.is_some()).collect();
+        assert_eq!(fails, [true, true, false, false]);
+        let want = "b.toml:1:1: depends.requires: a -> b -> a is a cycle of requires, none of them can start";
+        assert_eq!(plan.places[1].fails.as_deref(), Some(want));
+        assert!(plan.warnings.is_empty(), "without them there is no other cycle: {:?}", plan.warnings);
+        assert_eq!(plan.places[2], Place::default());
+    }
+
+    #[test]
+    fn unknown_names_are_told_with_the_nearest() {
+        let plan = plan_of(&["cache:", "web: after cahce nobody.service before zzzzzz"]);
+        let want = [
+            "web.toml:1:1: depends.after: there is no container `cahce` (did you mean `cache`?)",
+            "web.toml:4:1: depends.before: there is no container `zzzzzz`",
+        ];
+        assert_eq!(plan.warnings, want);
+    }
+
+    #[test]
+    fn a_long_cycle_is_told_in_short() {
+        let ring: Vec<String> = (0..1000).map(|n| format!("c{n:03}: after c{:03}", (n + 1) % 1000)).collect();
+        let plan = plan_of(&ring.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(plan.warnings.len(), 1);
+        assert!(plan.warnings[0].len() < 600, "{}", plan.warnings[0]);
+        assert!(plan.warnings[0].contains(" -> ... 985 more ... -> "), "{}", plan.warnings[0]);
+    }
+}

@@ -140,6 +140,13 @@ impl<'a> UnitFile<'a> {
         let _ = writeln!(self.text, "{value}");
     }
 
+    /// As [`Self::plain`], in parts.
+    pub fn parts(&mut self, name: &str, parts: &[&str]) {
+        self.assign(name);
+        parts.iter().for_each(|part| self.text.push_str(part));
+        self.text.push('\n');
+    }
+
     /// A command line that replaces those of the template. Each argument arrives as it is given.
     pub fn command<'c>(&mut self, name: &str, argv: impl IntoIterator<Item = &'c str>) {
         self.plain(name, "");
@@ -179,7 +186,7 @@ impl<'a> UnitFile<'a> {
 
     fn assign(&mut self, name: &str) {
         if !self.open {
-            let _ = write!(self.text, "\n[{}]\n", self.section);
+            ["\n[", self.section, "]\n"].into_iter().for_each(|part| self.text.push_str(part));
             self.open = true;
         }
         self.text.push_str(name);
@@ -266,19 +273,27 @@ struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
 impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some((before, c)) = rest.find(is_unprintable).and_then(|at| {
-            let (before, tail) = rest.split_at(at);
-            tail.chars().next().map(|c| (before, c))
-        }) {
+        while let Some((before, c, after)) = split_unprintable(rest) {
             self.0.write_str(before)?;
             match u32::from(c) {
                 byte @ ..0x80 => write!(self.0, "\\x{byte:02x}")?,
                 other => write!(self.0, "\\u{{{other:x}}}")?,
             }
-            rest = rest.get(before.len() + c.len_utf8()..).unwrap_or_default();
+            rest = after;
         }
         self.0.write_str(rest)
     }
+}
+
+/// What comes before the first character that is not printable, that character, and the rest.
+fn split_unprintable(text: &str) -> Option<(&str, char, &str)> {
+    // Nearly every text is plain ASCII, and that is quickly seen.
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return None;
+    }
+    let (before, tail) = text.split_at(text.find(is_unprintable)?);
+    let mut chars = tail.chars();
+    chars.next().map(|c| (before, c, chars.as_str()))
 }
 
 /// Control characters, and those that end a line or turn the direction of text around on a terminal.
