@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) ids: Option<&'a SubordinateIds>,
     /// `linux.cgroupsPath`
     pub(crate) cgroup: PathBuf,
+    /// Whether the runtime can set supplementary groups that nobody asked for by name.
+    pub(crate) implied_groups: bool,
     /// `[[mount]]`, with sources that the runtime can reach.
     pub(crate) mounts: Vec<ct_config::container::Mount>,
 }
@@ -93,7 +96,10 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     }
 
     let mut process = spec.process().clone().unwrap_or_default();
-    let capabilities = set_process(&mut process, container, parts.rootfs, own_config)?;
+    let capabilities = set_process(&mut process, container, &parts.rootfs.directory, own_config)?;
+    if !parts.implied_groups && container.process.groups.is_empty() {
+        process.user_mut().set_additional_gids(None);
+    }
     let system_init = process.args().as_ref().is_some_and(|args| is_system_init(args));
     set_environment(&mut process, container, own_config, system_init)?;
     spec.set_process(Some(process));
@@ -101,6 +107,10 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     let mut linux = spec.linux().clone().unwrap_or_default();
     set_namespaces(&mut linux, container, parts.ids, own_config)?;
     linux.set_cgroups_path(Some(parts.cgroup));
+    // Which devices may be opened is the unit's to say (DevicePolicy=, DeviceAllow=).
+    if let Some(resources) = linux.resources_mut() {
+        resources.set_devices(None);
+    }
     match &container.security.seccomp {
         None if own_config => {}
         wanted => {
@@ -144,7 +154,7 @@ fn defaults() -> Result<Spec, Error> {
 fn set_process(
     process: &mut Process,
     container: &Container,
-    rootfs: &Rootfs,
+    rootfs: &OwnedFd,
     own_config: bool,
 ) -> Result<Vec<Capability>, Error> {
     if process.terminal() == Some(true) {
@@ -156,7 +166,7 @@ fn set_process(
     if let Some(cwd) = &container.process.cwd {
         process.set_cwd(cwd.clone());
     }
-    if let Some(user) = container_user::resolve(&rootfs.directory, &container.process)? {
+    if let Some(user) = container_user::resolve(rootfs, &container.process)? {
         let umask = process.user().umask();
         let mut resolved: User = UserBuilder::default()
             .uid(user.uid)

@@ -78,8 +78,4 @@ impl RunDirectory {
         }
         Ok(path)
     }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
 }

@@ -14,7 +14,6 @@ pub(crate) const HANDED_OVER: i32 = 99;
 /// The steps of `start`, in order; the journal field `CT_STEP=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    Usage,
     Config,
     Claim,
     User,
@@ -22,7 +21,6 @@ pub(crate) enum Step {
     Cgroup,
     Bundle,
     Runtime,
-    Ready,
     HandOver,
 }
 
@@ -30,7 +28,6 @@ impl Step {
     /// The word that stands in the journal.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Usage => "usage",
             Self::Config => "config",
             Self::Claim => "claim",
             Self::User => "user",
@@ -38,7 +35,6 @@ impl Step {
             Self::Cgroup => "cgroup",
             Self::Bundle => "bundle",
             Self::Runtime => "runtime",
-            Self::Ready => "ready",
             Self::HandOver => "handover",
         }
     }
@@ -65,6 +61,8 @@ pub(crate) enum Error {
     System { call: String, source: io::Error },
     #[error("{0}")]
     Refused(String),
+    #[error("{0}")]
+    Interrupted(String),
 }
 
 impl Error {
@@ -93,7 +91,7 @@ impl Error {
             Self::RuntimeMissing { .. } => 69,
             Self::RuntimeFailed { .. } => 70,
             Self::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 77,
-            Self::System { .. } => 71,
+            Self::System { .. } | Self::Interrupted(_) => 71,
             Self::Refused(_) => 77,
             Self::Config(_) | Self::ConfigText(_) => 78,
         }

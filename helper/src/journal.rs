@@ -35,8 +35,8 @@ impl Journal {
         }
     }
 
-    /// One line an operator can act on, for each line of the failure.
-    pub(crate) fn failure(self, failure: &Failure) {
+    /// One line an operator can act on, for each line of the failure. Returns the status to exit with.
+    pub(crate) fn failure(self, failure: &Failure) -> i32 {
         for line in failure.to_string().lines() {
             match self {
                 Self::Native => {
@@ -45,6 +45,7 @@ impl Journal {
                 Self::Stderr => on_stderr(&format!("{}: {line}", failure.step.as_str())),
             }
         }
+        failure.error.code()
     }
 
     /// A survived oddity.

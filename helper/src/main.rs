@@ -11,16 +11,16 @@ mod container_user;
 mod devices;
 mod env_file;
 mod exit;
+mod handover;
 mod journal;
 mod mounts;
 mod notify;
 mod read;
-mod ready;
+mod reaper;
 mod rootfs;
 mod runtime;
 mod seccomp;
 mod start;
-#[expect(unsafe_code, reason = "the only module with unsafe code; see its documentation")]
 mod sys;
 
 use std::process::exit;
@@ -72,11 +72,8 @@ fn main() {
     };
     match outcome {
         Ok(Outcome::HandedOver) => exit(HANDED_OVER),
-        Ok(Outcome::Exited(status)) => exit(status),
+        Ok(Outcome::Exited(status) | Outcome::AlreadyToldWhy(status)) => exit(status),
         Ok(Outcome::Killed(signal)) => sys::die_of(signal),
-        Err(failure) => {
-            journal.failure(&failure);
-            exit(failure.error.code())
-        }
+        Err(failure) => exit(journal.failure(&failure)),
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The handover, in the words of sd_notify(3).
+//! What PID 1 is told, in the words of sd_notify(3).
 
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
 
 use libsystemd::daemon::{NotifyState, notify, notify_with_fds};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -9,23 +10,24 @@ use nix::unistd::pipe2;
 
 use crate::exit::Error;
 
-/// How long PID 1 may take to answer, in milliseconds: longer than a stall of a busy machine, shorter than a start's
-/// own timeout.
-const BARRIER_TIMEOUT: u16 = 30_000;
+/// How long PID 1 may take to answer: longer than a stall of a busy machine, shorter than a start's own timeout.
+const BARRIER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Makes the container's init the unit's main process and the unit active, and waits until PID 1 has done so.
+/// How often `meanwhile` is called while PID 1 does not answer, in milliseconds.
+const SLICE: u16 = 10;
+
+/// Makes the container's init the unit's main process and the unit active.
 ///
 /// One datagram carries both: after a separate MAINPID= the helper would no longer be the main process, and with
 /// NotifyAccess=main its READY=1 would be dropped.
-pub(crate) fn hand_over(init: i32) -> Result<(), Error> {
-    send(&[NotifyState::Ready, NotifyState::Other(format!("MAINPID={init}"))])?;
-    barrier()
+pub(crate) fn ready_with_main_process(init: i32) -> Result<(), Error> {
+    send(&[NotifyState::Ready, NotifyState::Other(format!("MAINPID={init}"))])
 }
 
 /// Says that the start succeeded although nothing runs any more: init has finished its work already.
 pub(crate) fn ready_and_finished() -> Result<(), Error> {
     send(&[NotifyState::Ready])?;
-    barrier()
+    barrier(|| {})
 }
 
 fn send(states: &[NotifyState]) -> Result<(), Error> {
@@ -37,16 +39,20 @@ fn send(states: &[NotifyState]) -> Result<(), Error> {
 }
 
 /// `BARRIER=1`: PID 1 closes the pipe when it has worked off everything before it. Without that the helper could be
-/// gone, and its cgroup with it, before its message is looked at.
-fn barrier() -> Result<(), Error> {
+/// gone, and with it all that proves who sent the message, before PID 1 looks at it.
+pub(crate) fn barrier(mut meanwhile: impl FnMut()) -> Result<(), Error> {
     let (ours, theirs) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| Error::system("pipe2", e))?;
     notify_with_fds(false, &[NotifyState::Other("BARRIER=1".to_owned())], &[theirs.as_raw_fd()])
         .map_err(|e| Error::system("send BARRIER=1 to PID 1", std::io::Error::other(e)))?;
     drop(theirs);
-    let mut fds = [PollFd::new(ours.as_fd(), PollFlags::empty())];
-    match poll(&mut fds, PollTimeout::from(BARRIER_TIMEOUT)) {
-        Ok(1..) => Ok(()),
-        Ok(_) => Err(Error::system("wait for PID 1", std::io::Error::from(std::io::ErrorKind::TimedOut))),
-        Err(errno) => Err(Error::system("poll", errno)),
+    let deadline = Instant::now() + BARRIER_TIMEOUT;
+    while Instant::now() < deadline {
+        let mut fds = [PollFd::new(ours.as_fd(), PollFlags::empty())];
+        match poll(&mut fds, PollTimeout::from(SLICE)) {
+            Ok(0) | Err(nix::errno::Errno::EINTR) => meanwhile(),
+            Ok(_) => return Ok(()),
+            Err(errno) => return Err(Error::system("poll", errno)),
+        }
     }
+    Err(Error::system("wait for PID 1", std::io::Error::from(std::io::ErrorKind::TimedOut)))
 }

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The OCI runtime: one run of it creates and starts the container, and leaves init behind as a child of the helper.
+//! The OCI runtime: one run of it creates and starts the container, and leaves init behind as a child of ours.
 //!
 //! `run --detach` is create and start in one process; between the two there is nothing for ct to do, and loading the
-//! runtime twice would cost more than all the rest of a start. The helper is a subreaper (prctl(2)), so that init
-//! becomes its child when the runtime exits: its pid cannot be reused and its exit status cannot be lost while the
-//! helper lives.
+//! runtime twice would cost more than all the rest of a start. The caller is a subreaper, so that init becomes its
+//! child when the runtime exits: the pid cannot be reused and the exit status cannot be lost while the caller lives.
 
 use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -44,13 +42,6 @@ pub(crate) struct Places {
     pub(crate) state: PathBuf,
 }
 
-/// The container's first process: a child of this one, not yet waited for.
-#[derive(Debug)]
-pub(crate) struct Init {
-    pub(crate) pid: i32,
-    pub(crate) pidfd: OwnedFd,
-}
-
 impl<'a> Runtime<'a> {
     /// Finds the program.
     pub(crate) fn locate(configured: &'a container::Runtime) -> Result<Self, Error> {
@@ -74,21 +65,22 @@ impl<'a> Runtime<'a> {
         Ok(Self { configured, program })
     }
 
-    /// Whether the account must be the container's root. runc changes the owner of a file of its own to the
-    /// container's root, which without privileges only works when that is itself.
+    /// Whether an account must be its container's own root. runc changes the owner of a file of its own to the
+    /// container's root, which without privileges only works when that is itself; nor does it then set supplementary
+    /// groups.
     pub(crate) fn insists_on_being_root(&self) -> bool {
         self.configured.family == RuntimeFamily::Runc
     }
 
-    /// Creates and starts the container, as the account, and returns its init.
+    /// Creates and starts the container, as the account, and returns the pid of its init: a child of this process, not
+    /// yet waited for.
     pub(crate) fn run(
         &self,
         name: &ContainerName,
         places: &Places,
         account: &Account,
         cgroup: &UnitCgroup,
-    ) -> Result<Init, Error> {
-        nix::sys::prctl::set_child_subreaper(true).map_err(|e| Error::system("prctl(PR_SET_CHILD_SUBREAPER)", e))?;
+    ) -> Result<i32, Error> {
         let pid_file = places.state.join("pid");
         let log = places.state.join("log");
         let mut command = self.command(places, &log);
@@ -110,7 +102,7 @@ impl<'a> Runtime<'a> {
         if !status.success() {
             return Err(self.failed(&log, &status.to_string()));
         }
-        self.adopt(&pid_file, cgroup).map_err(|reason| self.failed(&log, &reason))
+        Self::adopt(&pid_file, cgroup).map_err(|reason| self.failed(&log, &reason))
     }
 
     /// The program with its global options.
@@ -127,17 +119,16 @@ impl<'a> Runtime<'a> {
 
     /// Takes the process that the pid file names for init only if it is our own child, in the container's cgroup: the
     /// file lies in a directory that the account may write to.
-    fn adopt(&self, pid_file: &Path, cgroup: &UnitCgroup) -> Result<Init, String> {
+    fn adopt(pid_file: &Path, cgroup: &UnitCgroup) -> Result<i32, String> {
         let text = read_untrusted(pid_file).map_err(|e| format!("it left no pid file: {e}"))?;
         let pid: i32 = text.trim().parse().ok().filter(|pid| *pid > 1).ok_or("its pid file names no process")?;
-        let pidfd = sys::pidfd_open(pid).map_err(|e| format!("its pid file names no process: {e}"))?;
         if !becomes_own_child(pid) {
             return Err(format!("process {pid} of its pid file is not the container's init"));
         }
         if !cgroup.holds(pid) {
             return Err(format!("the container's init {pid} is not in {}", cgroup.payload().display()));
         }
-        Ok(Init { pid, pidfd })
+        Ok(pid)
     }
 
     /// The runtime's own words for what went wrong, or how it ended when it said nothing.

@@ -12,10 +12,10 @@ use crate::cgroup::UnitCgroup;
 use crate::claim::RunDirectory;
 use crate::exit::{At, Error, Failure, Step};
 use crate::journal::Journal;
-use crate::ready::{self, Readiness};
+use crate::reaper::{self, End, Started};
 use crate::rootfs::{self, Owner};
 use crate::runtime::{Places, Runtime};
-use crate::{mounts, notify, read, sys};
+use crate::{handover, mounts, read, sys};
 
 /// How a start that did not fail ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) enum Outcome {
     Exited(i32),
     /// Init was killed by this signal before there was anything to hand over.
     Killed(i32),
+    /// The start failed, and another process of ours has said why.
+    AlreadyToldWhy(i32),
 }
 
 /// Starts the container `name` and hands its init to PID 1.
@@ -61,7 +63,15 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
     }
 
     // config.json, for the runtime.
-    let parts = Parts { container: &container, base, rootfs: &rootfs, ids: ids.as_ref(), cgroup: cgroup.payload(), mounts };
+    let parts = Parts {
+        container: &container,
+        base,
+        rootfs: &rootfs,
+        ids: ids.as_ref(),
+        cgroup: cgroup.payload(),
+        implied_groups: account.is_root() || !runtime.insists_on_being_root(),
+        mounts,
+    };
     let spec = bundle::assemble(parts).at(Step::Bundle)?;
     let places = Places {
         bundle: run.make("bundle", 0o750).at(Step::Bundle)?,
@@ -69,20 +79,19 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
     };
     bundle::write(&spec, &places.bundle, &account).at(Step::Bundle)?;
 
-    // The container itself.
-    let init = runtime.run(&container.name, &places, &account, &cgroup).at(Step::Runtime)?;
-    match ready::check(&init).at(Step::Ready)? {
-        Readiness::Running => {
-            notify::hand_over(init.pid).at(Step::HandOver)?;
-            Ok(Outcome::HandedOver)
-        }
-        // A container that is done already has been started all the same.
-        Readiness::Exited(0) => {
-            notify::ready_and_finished().at(Step::HandOver)?;
-            Ok(Outcome::Exited(0))
-        }
-        Readiness::Exited(status) => Ok(Outcome::Exited(status)),
-        Readiness::Killed(signal) => Ok(Outcome::Killed(signal)),
+    // The container itself, started by a process that PID 1 takes its init over from.
+    let started = reaper::start(
+        || runtime.run(&container.name, &places, &account, &cgroup),
+        |error| journal.failure(&Failure { step: Step::Runtime, error }),
+    );
+    let (reaper, init) = match started.at(Step::Runtime)? {
+        Started::Init(reaper, init) => (reaper, init),
+        Started::Failed(status) => return Ok(Outcome::AlreadyToldWhy(status)),
+    };
+    match handover::hand_over(reaper, &init).at(Step::HandOver)? {
+        None => Ok(Outcome::HandedOver),
+        Some(End::Exited(status)) => Ok(Outcome::Exited(status)),
+        Some(End::Killed(signal)) => Ok(Outcome::Killed(signal)),
     }
 }
 

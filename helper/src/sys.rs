@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, setgroups, setresgid, setresuid};
 
 /// pidfd_open(2): a handle on a process that can be polled and never means another one.
 pub(crate) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
@@ -27,6 +27,66 @@ pub(crate) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
 pub(crate) fn close_on_exec_above_stderr() -> io::Result<()> {
     // SAFETY: no memory is passed; nothing is closed now, so no owned descriptor dangles.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Which side of a fork this is.
+#[derive(Debug)]
+pub(crate) enum Fork {
+    /// The new process.
+    Child,
+    /// The old one, with the new one's pid.
+    Parent(Pid),
+}
+
+/// fork(2)
+pub(crate) fn fork() -> io::Result<Fork> {
+    // SAFETY: the helper has one thread, so that the child may do all that the parent may.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Child => Ok(Fork::Child),
+        ForkResult::Parent { child } => Ok(Fork::Parent(child)),
+    }
+}
+
+/// What waitid(2) tells of a child, or of a process that is traced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+    /// It is stopped and shall be continued with this signal, or none (0).
+    Stopped(i32),
+}
+
+/// waitid(2) for one process, without blocking. nix's knows no real-time signals.
+pub(crate) fn wait(pid: i32, flags: i32) -> io::Result<Option<Change>> {
+    let pid = libc::id_t::try_from(pid).map_err(io::Error::other)?;
+    // SAFETY: siginfo_t is plain data for which all zeroes are valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` lives through the call and is of the type it is written as.
+    if unsafe { libc::waitid(libc::P_PID, pid, &raw mut info, flags | libc::WNOHANG) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: waitid() fills in the fields of SIGCHLD, or leaves the zeroes.
+    let (changed, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if changed == 0 {
+        return Ok(None);
+    }
+    Ok(match info.si_code {
+        libc::CLD_EXITED => Some(Change::Exited(status)),
+        libc::CLD_KILLED | libc::CLD_DUMPED => Some(Change::Killed(status)),
+        // The high byte names an event that is no signal.
+        libc::CLD_TRAPPED if status >> 8 != 0 => Some(Change::Stopped(0)),
+        libc::CLD_TRAPPED | libc::CLD_STOPPED => Some(Change::Stopped(status)),
+        _ => None,
+    })
+}
+
+/// PTRACE_CONT of a stopped tracee.
+pub(crate) fn trace_continue(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: PTRACE_CONT takes numbers only, the signal in place of the pointer.
+    let result = unsafe { libc::ptrace(libc::PTRACE_CONT, pid, 0_usize, signal as libc::c_long) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

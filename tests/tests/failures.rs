@@ -26,7 +26,7 @@ on_every_machine! {
         let cases: [(&str, String, u64, &str); 14] = [
             ("noroot", format!("[root]\npath = \"/srv/nowhere\"\n{SLEEP}"), 66, "no such rootfs: /srv/nowhere"),
             ("fileroot", format!("[root]\npath = \"/etc/passwd\"\n{SLEEP}"), 66, "no such rootfs: /etc/passwd: not a dir"),
-            ("nolayer", format!("[root]\nlayers = [\"gone\"]\n{SLEEP}"), 66, "no such layer: /var/lib/ct/layers/gone"),
+            ("nolayer", format!("[root]\nlayers = [\"gone\"]\nwritable = \"no\"\n{SLEEP}"), 66, "no such layer: /var/lib/ct/layers/gone"),
             ("nobundle", format!("[root]\nbundle = \"/srv/gone\"\n{SLEEP}"), 66, "no such bundle: /srv/gone"),
             ("noconfig", format!("[root]\nbundle = \"/srv/empty\"\n{SLEEP}"), 66, "no such bundle config: /srv/empty/config.json"),
             ("badconfig", format!("[root]\nbundle = \"/srv/bad\"\n{SLEEP}"), 78, "/srv/bad/config.json: "),
@@ -73,6 +73,7 @@ on_every_machine! {
             machine.container(name, toml);
         }
         machine.daemon_reload();
+        machine.start("ct.slice");
         let before = machine.leaks();
         for (name, _, status, message) in &cases {
             let lines = fails(machine, name, *status);

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The handover: the container's init becomes PID 1's child, then the unit's main process. Whatever happens in
+//! between, the unit ends up with init's own exit status.
+
+use crate::exit::Error;
+use crate::notify;
+use crate::reaper::{self, End, Init, Reaper};
+
+/// Hands init over. `Some(end)` when it has ended before PID 1 took it: the helper must then end the same way, for it
+/// is still the main process.
+pub(crate) fn hand_over(reaper: Reaper, init: &Init) -> Result<Option<End>, Error> {
+    match reaper.release(init)? {
+        // A container that is done already has been started all the same; one that failed at once has not.
+        Some(End::Exited(0)) => {
+            notify::ready_and_finished()?;
+            return Ok(Some(End::Exited(0)));
+        }
+        Some(end) => return Ok(Some(end)),
+        None => {}
+    }
+    notify::ready_with_main_process(init.pid)?;
+    notify::barrier(|| reaper::pass_signals_on(init))?;
+    // If init ended before PID 1 looked, MAINPID= was refused and our status counts: it must be init's. If it ended
+    // afterwards, ours is ignored and PID 1 gets to see init's own as soon as we are gone.
+    reaper::end_of_traced(init)
+}
