@@ -27,6 +27,7 @@ const STRIDE: usize = MAX_FILE + 1;
 const HOST: usize = MAX_DROP_INS + 1;
 /// Where reporting ends; each value of a wrong type costs a copy of the document.
 pub(crate) const MAX_PROBLEMS: usize = 50;
+const TOO_MANY: &str = "too many problems, the others are left out";
 /// Longer lists of mounts are refused.
 pub(crate) const MAX_MOUNTS: usize = 1000;
 /// The keys of `[root]` of which there is one.
@@ -93,11 +94,22 @@ impl<'t> SourceMap<'t> {
     ) {
         match problems.len().cmp(&MAX_PROBLEMS) {
             Ordering::Less => problems.push(self.problem(span, key, reason, hint)),
-            Ordering::Equal => {
-                problems.push(self.problem(span, "", "too many problems, the others are left out", None))
-            }
+            Ordering::Equal => self.too_many(problems),
             Ordering::Greater => {}
         }
+    }
+
+    /// The last word on what has no end.
+    fn too_many(&self, problems: &mut Vec<Problem>) {
+        let file = self.files.first().or(self.host.first()).map(|file| file.path.clone()).unwrap_or_default();
+        problems.push(Problem { file, position: None, key: None, reason: TOO_MANY.to_owned(), hint: None });
+    }
+
+    /// How often a document may be copied to find its next wrong value: as often as there may be problems, unless it is
+    /// so large that a boot would wait for it.
+    fn attempts(&self) -> usize {
+        let size: usize = self.files.iter().chain(self.host).map(|file| file.text.len()).sum();
+        ((8 << 20) / size.max(1)).clamp(5, MAX_PROBLEMS)
     }
 
     /// A problem at a place. `key` may be empty; what is said is made safe to print.
@@ -122,7 +134,7 @@ impl<'t> SourceMap<'t> {
     pub(crate) fn sort(&self, problems: &mut [Problem]) {
         let rank =
             |problem: &Problem| self.files.iter().chain(self.host).position(|f| f.path == problem.file);
-        problems.sort_by_cached_key(|problem| (rank(problem), problem.position));
+        problems.sort_by_cached_key(|problem| (problem.reason == TOO_MANY, rank(problem), problem.position));
     }
 }
 
@@ -291,20 +303,21 @@ pub(crate) fn deserialize<'t, T: DeserializeOwned + Default>(
         Err(error) => error,
     };
     let mut table = rebuild();
-    for _ in 0..MAX_PROBLEMS {
+    for _ in 0..map.attempts() {
         let span = error.span().unwrap_or(0..0);
         let mut path = Vec::new();
         let removed = remove_at(&mut table, &span, &mut path);
         path.reverse();
         explain(&error, &span, &path, map, problems);
         if !removed {
-            break;
+            return T::default();
         }
         error = match attempt(table.clone()) {
             Ok(value) => return value,
             Err(error) => error,
         };
     }
+    map.too_many(problems);
     T::default()
 }
 

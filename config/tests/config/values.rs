@@ -169,7 +169,7 @@ fn limits() {
         (R::Nofile, "5:4"),
         (R::Nofile, "5:"),
         (R::Nofile, ":5"),
-        (R::Nofile, "010"),
+        (R::Nproc, "010"),
         (R::Nofile, "-1"),
         (R::Nofile, "18446744073709551615"),
         (R::Nproc, "1.5"),
