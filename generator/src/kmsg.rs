@@ -18,10 +18,18 @@ const MAX_LINES: usize = 20;
 /// Bytes of one line, its end included.
 const MAX_BYTES: usize = 200;
 
+/// Writes the lines to the kernel's log, or to stderr if there is no path to one.
+pub fn write(kernel_log: Option<&Path>, lines: &[String]) {
+    match kernel_log {
+        Some(path) => write_kernel_log(path, lines),
+        None => write_stderr(lines),
+    }
+}
+
 /// Writes the lines to the kernel's log at `path`, else to stderr.
 ///
 /// A system without a kernel log, or that keeps it from us, is an ordinary one: a container, for instance.
-pub fn write_kernel_log(path: &Path, lines: &[String]) {
+fn write_kernel_log(path: &Path, lines: &[String]) {
     if lines.is_empty() {
         return;
     }

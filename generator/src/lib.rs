@@ -53,7 +53,7 @@ pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
     let known: Vec<ContainerName> = tree.names().cloned().collect();
     let good: Vec<&Good> = loaded.iter().filter_map(|loaded| loaded.as_ref().ok()).collect();
     let members: Vec<Member<'_>> = good.iter().map(|good| good.member()).collect();
-    let plan = plan::plan(&members, &known, lanes(host.parallel, cpus));
+    let plan = plan::plan(&members, &known, starts_at_once(host.parallel, cpus));
     let mut writer = match Output::open(normal) {
         Ok(output) => Writer { output, text, good: &good },
         Err(error) => {
@@ -127,7 +127,7 @@ fn read_container(tree: &Tree, host: &Host, name: &ContainerName, text: &mut Str
 /// computing, half waiting for the disk or for the container to be ready.
 ///
 /// The affinity of PID 1, which we inherit, is what the containers will have as well; to ask for it opens no file.
-fn lanes(parallel: Parallel, cpus: Option<usize>) -> Option<NonZeroUsize> {
+fn starts_at_once(parallel: Parallel, cpus: Option<usize>) -> Option<NonZeroUsize> {
     let count = match parallel {
         Parallel::Unlimited => return None,
         Parallel::AtMost(count) => usize::try_from(count).unwrap_or(usize::MAX),

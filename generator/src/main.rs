@@ -21,12 +21,7 @@ fn main() {
         Ok(Arguments::NotForUs) => 0,
         Ok(Arguments::Generate { root, normal, by_systemd, cpus }) => {
             let report = generate(&root, &normal, cpus);
-            let lines = report.lines();
-            if by_systemd {
-                kmsg::write_kernel_log(Path::new("/dev/kmsg"), &lines)
-            } else {
-                kmsg::write_stderr(&lines)
-            }
+            kmsg::write(by_systemd.then_some(Path::new("/dev/kmsg")), &report.lines());
             i32::from(report.is_bad())
         }
         Err(error) => {
