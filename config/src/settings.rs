@@ -62,7 +62,8 @@ pub enum Value {
     Word(&'static str),
     /// Unit names, rendered on one line.
     Units(Vec<UnitName>),
-    /// Already checked words on one line each: `IODeviceLatencyTargetSec=`, `IPAddressAllow=`.
+    /// Already checked words on one line each, without specifiers, quotes or escapes: `IODeviceLatencyTargetSec=`,
+    /// `IPAddressAllow=`.
     Lines(Vec<String>),
     /// `Environment=` assignments.
     Environment(Vec<(String, String)>),

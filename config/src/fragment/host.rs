@@ -11,7 +11,7 @@ use toml::Spanned;
 use super::Text;
 use super::value::{Scalar, table};
 
-/// `/etc/ct/ct.toml`, without `[defaults]`, which is a [`Fragment`].
+/// `/etc/ct/ct.toml`, without `[defaults]`, which is a [`super::Fragment`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub struct HostFragment {

@@ -21,7 +21,7 @@ use crate::value::{Limit, RlimitResource, Signal, Timespan};
 const MAX_DEPENDENCIES: usize = 1000;
 
 /// Directives of `[Service]` that would break what ct promises of a container's unit, and why.
-const FORBIDDEN_SERVICE: [(&str, &str); 15] = [
+const FORBIDDEN_SERVICE: [(&str, &str); 14] = [
     ("BusName", "the unit is of Type=notify"),
     ("Delegate", "ct delegates the container's part of the unit by itself"),
     ("DynamicUser", "the helper needs root; the account is set by `user` at the top"),
@@ -36,7 +36,6 @@ const FORBIDDEN_SERVICE: [(&str, &str); 15] = [
     ("RootImage", "the helper needs the host's files; the container's are set in [root]"),
     ("Type", "the unit is of Type=notify"),
     ("User", "the helper needs root; the account is set by `user` at the top"),
-    ("NonBlocking", "the container's output goes to the journal as it is"),
 ];
 /// The same of `[Unit]`.
 const FORBIDDEN_UNIT: [(&str, &str); 1] = [("SourcePath", "it is the container's file")];
