@@ -23,6 +23,9 @@ $(call folder,0644,/usr/share/man/man7,$(wildcard packaging/man/*.7))
 $(call folder,0644,/usr/share/man/man8,$(wildcard packaging/man/*.8))
 endef
 
+# Boot starts the containers that are configured so, without anything to enable first.
+WANTS = /usr/lib/systemd/system/multi-user.target.wants
+
 .PHONY: help build install uninstall deps lint test check clean
 
 help: ## list the targets
@@ -34,10 +37,13 @@ build: ## compile the programs, optimised
 install: folder = $(if $(3),install -d $(DESTDIR)$(2) && install -m $(1) $(3) $(DESTDIR)$(2)/)
 install: ## put programs and units below DESTDIR; `make build` comes first
 	$(FOLDERS)
+	install -d $(DESTDIR)$(WANTS)
+	ln -sfn ../ct.target $(DESTDIR)$(WANTS)/ct.target
 
 uninstall: folder = $(if $(3),rm -f $(addprefix $(DESTDIR)$(2)/,$(notdir $(3))))
 uninstall: ## remove what `make install` put there; configs and containers' data stay
 	$(FOLDERS)
+	rm -f $(DESTDIR)$(WANTS)/ct.target
 
 deps: ## install what build and tests need, on Debian 12 or 13; nothing where it is there
 	packaging/deps.sh

@@ -106,7 +106,7 @@ pub(crate) struct Switch {
 pub(crate) fn switch_user_before_exec(command: &mut Command, switch: Switch) {
     let become_user = move || {
         nix::unistd::write(switch.cgroup_procs.as_fd(), b"0")?;
-        setgroups(&[switch.gid])?;
+        setgroups(&[])?;
         setresgid(switch.gid, switch.gid, switch.gid)?;
         setresuid(switch.uid, switch.uid, switch.uid)?;
         let regained = setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok();

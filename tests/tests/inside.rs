@@ -48,7 +48,7 @@ on_every_machine! {
         let drop_in = "[Service]\nOpenFile=/etc/passwd:passwd:read-only\nStandardInput=file:/etc/hostname\n";
         machine.write_file("/etc/systemd/system/ct@.service.d/10-open.conf", 0o644, drop_in);
         for runtime in RUNTIMES {
-            let list = "ls /proc/1/fd";
+            let list = "ls /proc/1/fd; true";
             let toml = script(runtime, "path = \"/srv/rootfs\"", list, "");
             assert_eq!(sorted(&report(machine, runtime, &toml)), ["0", "1", "2"], "{runtime}");
         }
