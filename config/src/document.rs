@@ -358,7 +358,7 @@ fn holds(outer: &Span, inner: &Span) -> bool {
 }
 
 /// Reports every control character in any key or string: unit files, journals and terminals each have their own
-/// idea of what one means.
+/// idea of what one means. What only the container gets to see may have lines and tabs.
 pub(crate) fn check_text(table: &DeTable<'_>, map: &SourceMap<'_>, problems: &mut Vec<Problem>) {
     let mut path = Vec::new();
     table.iter().for_each(|(key, value)| check_entry(key, value, &mut path, map, problems));
@@ -387,7 +387,9 @@ fn check_value<'v>(
 ) {
     match value.get_ref() {
         DeValue::String(text) => {
-            if let Some(c) = text.chars().find(|c| c.is_control()) {
+            let refused =
+                |c: &char| c.is_control() && !(matches!(c, '\n' | '\t') && is_for_the_container(path));
+            if let Some(c) = text.chars().find(refused) {
                 let reason = format!("has the control character {}", c.escape_unicode());
                 map.report(problems, &value.span(), &path.join("."), &reason, None);
             }
@@ -398,4 +400,9 @@ fn check_value<'v>(
         }
         _ => {}
     }
+}
+
+/// Arguments and the environment: no line of a unit file is made of them. A script for `sh -c` has several lines.
+fn is_for_the_container(path: &[&str]) -> bool {
+    matches!(path, ["process", "command"] | ["process", "env", _])
 }

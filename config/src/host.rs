@@ -49,6 +49,8 @@ pub struct Host {
     pub(crate) hasher: Sha256,
     /// Why no container can be trusted to be what its config says: `[defaults]` may be what limits it.
     pub(crate) fatal: Vec<Problem>,
+    /// Files with syntax errors, which are among `fatal`.
+    pub(crate) garbled: Vec<PathBuf>,
     /// Whether any file has `[defaults]`.
     has_defaults: bool,
 }
@@ -66,6 +68,7 @@ impl Host {
             files: read.files,
             hasher,
             fatal: read.problems,
+            garbled: Vec::new(),
             has_defaults: false,
         };
         let problems = host.read_settings();
@@ -77,8 +80,9 @@ impl Host {
         let map = SourceMap { files: &[], host: &self.files, host_table: "" };
         let mut syntax = Vec::new();
         let mut table = self.settings(&mut syntax);
-        let defaults = take_defaults(&mut table, &map, &mut syntax);
+        let garbled: Vec<PathBuf> = syntax.iter().map(|problem| problem.file.clone()).collect();
         let mut problems = Vec::new();
+        let defaults = take_defaults(&mut table, &map, &mut problems);
         document::check_text(&table, &map, &mut problems);
         let rebuild = || {
             let mut table = self.settings(&mut Vec::new());
@@ -86,6 +90,7 @@ impl Host {
             table
         };
         let fragment: HostFragment = document::deserialize(table, rebuild, &map, &mut problems);
+        crate::drop_echoes(&mut problems, 0, garbled.iter());
         // A table that is not known may have been meant to be [defaults].
         syntax.extend(problems.iter().filter(|p| p.key.is_none()).cloned());
         problems.retain(|problem| problem.key.is_some());
@@ -102,11 +107,13 @@ impl Host {
             let map = SourceMap { host_table: "defaults", ..map };
             let _: Fragment = document::deserialize(defaults, || self.read_defaults(), &map, &mut problems);
         }
+        crate::drop_echoes(&mut problems, 0, garbled.iter());
         self.fatal.extend(syntax);
         let map = SourceMap { files: &[], host: &self.files, host_table: "" };
         problems.extend(self.fatal.iter().cloned());
         map.sort(&mut problems);
         (self.parallel, self.runtimes, self.has_defaults) = (parallel, runtimes, has_defaults);
+        self.garbled = garbled;
         problems
     }
 
@@ -140,14 +147,14 @@ impl Host {
 fn take_defaults<'t>(
     table: &mut DeTable<'t>,
     map: &SourceMap<'_>,
-    fatal: &mut Vec<Problem>,
+    problems: &mut Vec<Problem>,
 ) -> Option<DeTable<'t>> {
     let value = table.remove("defaults")?;
     let span = value.span();
     match value.into_inner() {
         DeValue::Table(defaults) => Some(defaults),
         _ => {
-            map.report(fatal, &span, "", "[defaults] must be a table", None);
+            map.report(problems, &span, "", "[defaults] must be a table", None);
             None
         }
     }

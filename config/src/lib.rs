@@ -60,8 +60,10 @@ pub fn load(tree: &sources::Tree, host: &host::Host, name: &ContainerName) -> Re
     let files: Vec<PathBuf> = read.files.iter().map(|file| file.path.clone()).collect();
 
     problems.extend(host.fatal.iter().cloned());
+    let before = problems.len();
     let table = merged(&map, host, &mut problems);
     let syntax = problems.len();
+    let garbled: Vec<PathBuf> = problems.iter().skip(before).map(|problem| problem.file.clone()).collect();
     document::check_text(&table, &map, &mut problems);
     let autostart = wants_autostart(&table);
     let rebuild = || merged(&map, host, &mut Vec::new());
@@ -70,7 +72,7 @@ pub fn load(tree: &sources::Tree, host: &host::Host, name: &ContainerName) -> Re
     if let Some(container) = validate::container(fragment, identity, host, map, &mut problems) {
         return Ok(container);
     }
-    drop_echoes(&mut problems, syntax);
+    drop_echoes(&mut problems, syntax, garbled.iter().chain(&host.garbled));
     map.sort(&mut problems);
     let digest = complete.then_some(digest);
     Err(Box::new(Broken { name: name.clone(), files, problems, autostart, digest }))
@@ -90,15 +92,17 @@ fn merged<'t>(map: &SourceMap<'t>, host: &'t host::Host, problems: &mut Vec<Prob
     table
 }
 
-/// What is left of a line after a syntax error gives rise to problems that are none: those past the first `syntax` in
-/// lines of these.
-fn drop_echoes(problems: &mut Vec<Problem>, syntax: usize) {
-    let line = |problem: &Problem| problem.position.map(|(line, _)| (problem.file.clone(), line));
-    let lines: Vec<_> = problems.iter().take(syntax).filter_map(line).collect();
+/// What can still be read of a file after a syntax error gives rise to problems that are none: those past the first
+/// `syntax` in such files. Only the last word, that there are too many, stays.
+pub(crate) fn drop_echoes<'a>(
+    problems: &mut Vec<Problem>,
+    syntax: usize,
+    garbled: impl Iterator<Item = &'a PathBuf> + Clone,
+) {
     let mut index = 0;
     problems.retain(|problem| {
         index += 1;
-        index <= syntax || line(problem).is_none_or(|at| !lines.contains(&at))
+        index <= syntax || problem.position.is_none() || !garbled.clone().any(|file| *file == problem.file)
     });
 }
 

@@ -251,6 +251,16 @@ fn the_root_file_system() {
 }
 
 #[test]
+fn scripts_have_lines() {
+    let root = FakeRoot::new("scripts");
+    let text = "root.path = \"/a\"\n[process]\ncommand = [\"sh\", \"-c\", \"\"\"\nif x; then\n\ty\nfi\n\"\"\"]\n\
+                env = { A = \"x\\ny\\t\" }\n";
+    let process = root.only(text).unwrap().process;
+    assert_eq!(process.command.unwrap(), ["sh", "-c", "if x; then\n\ty\nfi\n"]);
+    assert_eq!(process.env["A"], "x\ny\t");
+}
+
+#[test]
 fn the_process() {
     let root = FakeRoot::new("process");
     let cases = [
@@ -265,7 +275,10 @@ fn the_process() {
         ("cwd = \"/dev/fd/7\"", "process.cwd: must not be below /proc or /dev/fd"),
         ("env = { \"A=B\" = \"x\" }", "process.env: \"A=B\" is not the name of a variable"),
         ("env = { \"\" = \"x\" }", "process.env: \"\" is not the name of a variable"),
-        ("env = { A = \"x\\ny\" }", "process.env.A: has the control character \\u{a}"),
+        ("env = { A = \"x\\ry\" }", "process.env.A: has the control character \\u{d}"),
+        ("env = { \"A\\n\" = \"\" }", "process.env.A\\n: the key has a control character"),
+        ("command = [\"a\", \"b\\u0000\"]", "process.command: has the control character \\u{0}"),
+        ("cwd = \"/a\\n\"", "process.cwd: has the control character \\u{a}"),
         ("env = { A = true }", "process.env.A: must be a string or a whole number, not true"),
         ("env = { \"A\\u0000\" = \"\" }", "process.env.A\\u{0}: the key has a control character"),
         ("env_file = [\"x\"]", "process.env_file: \"x\" is not an absolute path"),
@@ -612,21 +625,25 @@ fn every_problem_of_a_file_is_reported_in_its_place() {
 }
 
 #[test]
-fn syntax_errors_and_others_are_reported_together() {
+fn after_a_syntax_error_nothing_else_is_said_of_the_file() {
     let root = FakeRoot::new("syntax");
     let text = "slice = \"x\"\n[root]\npath = \"/a\n[resources]\nmemory_max = 512M\ntasks_max = 0\n\nä = 1\n";
-    let reasons = root.only(text).unwrap_err();
-    let starts = [
-        "web.toml:1:9: slice: ",
-        "web.toml:3:",
-        "web.toml:5:",
-        "web.toml:6:13: resources.tasks_max: ",
-        "web.toml:8:1: ",
-    ];
-    assert_eq!(reasons.len(), starts.len(), "{reasons:#?}");
-    for (reason, start) in reasons.iter().zip(starts) {
-        assert!(reason.starts_with(start), "{reason} should begin with {start}");
-    }
+    let starts = ["web.toml:3:", "web.toml:5:", "web.toml:8:1: "];
+    let begin = |reasons: &[String], starts: &[&str]| {
+        assert_eq!(reasons.len(), starts.len(), "{reasons:#?}");
+        for (reason, start) in reasons.iter().zip(starts) {
+            assert!(reason.starts_with(start), "{reason} should begin with {start}");
+        }
+    };
+    begin(&root.only(text).unwrap_err(), &starts);
+    begin(&root.only("[root\npath = \"/a\"\n").unwrap_err(), &["web.toml:1:6: "]);
+    // Other files are none the worse for it.
+    root.write("/etc/ct/containers/web.toml.d/a.toml", "slice = \"x\"\n[root]\n");
+    root.write("/etc/ct/containers/web.toml.d/b.toml", "[root\npath = \"x\"\n");
+    begin(
+        &root.only(text).unwrap_err(),
+        &[&starts[..], &["web.toml.d/a.toml:1:9: slice: ", "web.toml.d/b.toml:1:6: "]].concat(),
+    );
 }
 
 #[test]
