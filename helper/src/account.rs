@@ -36,7 +36,10 @@ impl Account {
             .or_else(|| parse_account(&getent(wanted)?, wanted))
             .ok_or_else(|| Error::NoUser(format!("no account {} on this host", shown(wanted))))?;
         if account.uid == 0 {
-            return Err(Error::NoUser(format!("the account {} is root; leave `user` out instead", shown(wanted))));
+            return Err(Error::NoUser(format!(
+                "the account {} is root; leave `user` out instead",
+                shown(wanted)
+            )));
         }
         Ok(account)
     }
@@ -91,7 +94,8 @@ impl SubordinateIds {
     pub(crate) fn with_account_as_root(self, account: &Account) -> Self {
         let behind = |id: u32, ranges: Vec<IdRange>| {
             let own = IdRange { container: 0, host: id, count: 1 };
-            let moved = |range: IdRange| Some(IdRange { container: range.container.checked_add(1)?, ..range });
+            let moved =
+                |range: IdRange| Some(IdRange { container: range.container.checked_add(1)?, ..range });
             std::iter::once(own).chain(ranges.into_iter().filter_map(moved)).collect()
         };
         Self { uid: behind(account.uid, self.uid), gid: behind(account.gid, self.gid) }
@@ -127,7 +131,9 @@ fn parse_subordinate(text: &str, account: &Account) -> Vec<IdRange> {
             continue;
         }
         // The kernel refuses a map whose host ids overlap (user_namespaces(7)); the same range twice is common.
-        let overlaps = ranges.iter().any(|known| host < known.host.saturating_add(known.count) && known.host < host.saturating_add(count));
+        let overlaps = ranges.iter().any(|known| {
+            host < known.host.saturating_add(known.count) && known.host < host.saturating_add(count)
+        });
         let (Some(next), Some(_)) = (container.checked_add(count), host.checked_add(count)) else { continue };
         if overlaps {
             continue;
@@ -140,7 +146,9 @@ fn parse_subordinate(text: &str, account: &Account) -> Vec<IdRange> {
 
 /// The host id behind a container id.
 pub(crate) fn host_id(ranges: &[IdRange], container: u32) -> Option<u32> {
-    let range = ranges.iter().find(|range| container >= range.container && container - range.container < range.count)?;
+    let range = ranges
+        .iter()
+        .find(|range| container >= range.container && container - range.container < range.count)?;
     range.host.checked_add(container - range.container)
 }
 
@@ -154,7 +162,8 @@ mod tests {
 
     #[test]
     fn accounts_are_found_by_name_and_by_number() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken line\nct-web:x:990:980::/var/empty:/usr/sbin/nologin\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nbroken line\nct-web:x:990:980::/var/empty:/usr/sbin/nologin\n";
         assert_eq!(parse_account(passwd, &AccountName::Name("ct-web".into())), Some(web()));
         assert_eq!(parse_account(passwd, &AccountName::Uid(990)), Some(web()));
         assert_eq!(parse_account(passwd, &AccountName::Name("ct".into())), None);
@@ -162,7 +171,8 @@ mod tests {
 
     #[test]
     fn subordinate_ranges_follow_on_from_container_id_0() {
-        let text = "other:100000:65536\nct-web:200000:65536\n990:300000:10\nct-web:200000:65536\nct-web:x:1\n";
+        let text =
+            "other:100000:65536\nct-web:200000:65536\n990:300000:10\nct-web:200000:65536\nct-web:x:1\n";
         let ranges = parse_subordinate(text, &web());
         assert_eq!(
             ranges,

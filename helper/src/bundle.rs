@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 
 use ct_config::container::{Container, Network, RootSource, Seccomp};
 use ct_config::settings::is_system_init;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{Gid, chown};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capability, Linux, LinuxBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, LinuxSeccomp, PosixRlimit, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User,
-    UserBuilder,
+    Capability, Linux, LinuxBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace,
+    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxSeccomp, PosixRlimit, PosixRlimitBuilder,
+    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
 };
 
 use crate::account::{Account, SubordinateIds};
@@ -57,6 +58,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) ids: Option<&'a SubordinateIds>,
     /// `linux.cgroupsPath`
     pub(crate) cgroup: PathBuf,
+    /// Whether the runtime must be told the limit of open files that PID 1 has set already.
+    pub(crate) repeat_open_files: bool,
     /// Whether the runtime can set supplementary groups that nobody asked for by name.
     pub(crate) implied_groups: bool,
     /// `[[mount]]`, with sources that the runtime can reach.
@@ -70,7 +73,9 @@ pub(crate) fn read_base(source: &RootSource) -> Result<Option<Spec>, Error> {
     let path = directory.join("config.json");
     let opened = confined::host_path(&path).map_err(|e| Error::open("bundle config", &path, e))?;
     let bytes = confined::read_regular(&opened).map_err(|e| Error::open("bundle config", &path, e))?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::ConfigText(format!("{}: {e}", path.display())))
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|e| Error::ConfigText(format!("{}: {e}", path.display())))
 }
 
 /// Where a bundle's root is: relative to the bundle unless absolute.
@@ -97,6 +102,9 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
 
     let mut process = spec.process().clone().unwrap_or_default();
     let capabilities = set_process(&mut process, container, &parts.rootfs.directory, own_config)?;
+    if parts.repeat_open_files {
+        repeat_open_files(&mut process)?;
+    }
     if !parts.implied_groups && container.process.groups.is_empty() {
         process.user_mut().set_additional_gids(None);
     }
@@ -158,7 +166,9 @@ fn set_process(
     own_config: bool,
 ) -> Result<Vec<Capability>, Error> {
     if process.terminal() == Some(true) {
-        return Err(Error::ConfigText("the bundle asks for a terminal, which is not supported yet".to_owned()));
+        return Err(Error::ConfigText(
+            "the bundle asks for a terminal, which is not supported yet".to_owned(),
+        ));
     }
     if let Some(command) = &container.process.command {
         process.set_args(Some(command.clone()));
@@ -202,6 +212,18 @@ fn set_process(
         process.set_oom_score_adj(None);
     }
     Ok(capabilities)
+}
+
+/// Says this process's own limit of open files, which is the unit's, unless a bundle says another.
+fn repeat_open_files(process: &mut Process) -> Result<(), Error> {
+    let mut limits = process.rlimits().clone().unwrap_or_default();
+    if limits.iter().all(|limit| limit.typ() != PosixRlimitType::RlimitNofile) {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|e| Error::system("getrlimit", e))?;
+        let own = PosixRlimitBuilder::default().typ(PosixRlimitType::RlimitNofile).soft(soft).hard(hard);
+        limits.push(own.build().map_err(malformed)?);
+    }
+    process.set_rlimits(Some(limits));
+    Ok(())
 }
 
 /// The environment is what the config says and nothing of ours: a bundle's, then `env_file`, then `env`. Only `PATH`
@@ -277,7 +299,12 @@ fn mappings(ranges: &[ct_config::container::IdRange]) -> Result<Vec<LinuxIdMappi
         .iter()
         .map(|range| {
             let builder = LinuxIdMappingBuilder::default();
-            builder.container_id(range.container).host_id(range.host).size(range.count).build().map_err(malformed)
+            builder
+                .container_id(range.container)
+                .host_id(range.host)
+                .size(range.count)
+                .build()
+                .map_err(malformed)
         })
         .collect()
 }
@@ -300,7 +327,8 @@ fn read_seccomp(wanted: &Seccomp, capabilities: &[Capability]) -> Result<Option<
 /// hold secrets in its environment.
 pub(crate) fn write(spec: &Spec, directory: &Path, account: &Account) -> Result<(), Error> {
     let path = directory.join("config.json");
-    let failed = |what: &str, source: std::io::Error| Error::system(format!("{what} {}", path.display()), source);
+    let failed =
+        |what: &str, source: std::io::Error| Error::system(format!("{what} {}", path.display()), source);
     let json = serde_json::to_vec(spec).map_err(|e| failed("render", e.into()))?;
     let mut file = std::fs::OpenOptions::new()
         .write(true)

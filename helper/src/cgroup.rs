@@ -27,7 +27,8 @@ impl UnitCgroup {
     /// Finds the unit's cgroup, makes both groups and moves this process to `supervisor/`.
     pub(crate) fn prepare(name: &ContainerName) -> Result<Self, Error> {
         let unit = name.unit();
-        let text = fs::read_to_string("/proc/self/cgroup").map_err(|e| Error::system("read /proc/self/cgroup", e))?;
+        let text = fs::read_to_string("/proc/self/cgroup")
+            .map_err(|e| Error::system("read /proc/self/cgroup", e))?;
         let path = text
             .lines()
             .find_map(|line| line.strip_prefix("0::"))
@@ -35,7 +36,9 @@ impl UnitCgroup {
             .ok_or_else(|| Error::Refused(format!("not in the control group of {unit}")))?
             .to_owned();
         if !Path::new(ROOT).join("cgroup.controllers").exists() {
-            return Err(Error::Refused(format!("cgroup2 is not mounted at {ROOT} (ct needs the unified hierarchy)")));
+            return Err(Error::Refused(format!(
+                "cgroup2 is not mounted at {ROOT} (ct needs the unified hierarchy)"
+            )));
         }
         let cgroup = Self { path };
         for child in ["supervisor", "payload"] {

@@ -32,13 +32,18 @@ impl RunDirectory {
                 "`ct-helper start` is what ct@{name}.service runs; use `systemctl start ct@{name}`"
             )));
         }
-        let failed = |what: &str, source: std::io::Error| Error::system(format!("{what} {}", path.display()), source);
+        let failed =
+            |what: &str, source: std::io::Error| Error::system(format!("{what} {}", path.display()), source);
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let directory = nix::fcntl::open(&path, flags, Mode::empty()).map_err(|e| failed("open", e.into()))?;
-        let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-            nix::errno::Errno::EWOULDBLOCK => Error::Refused(format!("{name} is being started by another process")),
-            errno => failed("lock", errno.into()),
-        })?;
+        let directory =
+            nix::fcntl::open(&path, flags, Mode::empty()).map_err(|e| failed("open", e.into()))?;
+        let lock =
+            Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+                nix::errno::Errno::EWOULDBLOCK => {
+                    Error::Refused(format!("{name} is being started by another process"))
+                }
+                errno => failed("lock", errno.into()),
+            })?;
         for entry in std::fs::read_dir(&path).map_err(|e| failed("read", e))? {
             let entry = entry.map_err(|e| failed("read", e))?;
             let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());

@@ -16,7 +16,8 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// Opens a host path of the config as a mere reference (`O_PATH`). Magic links (/proc/self/fd/N and the like) are
 /// refused anywhere in it: they would name an open file of the helper, not a place on the host.
 pub(crate) fn host_path(path: &Path) -> io::Result<OwnedFd> {
-    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let how =
+        OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
     Ok(openat2(nix::fcntl::AT_FDCWD, path, how)?)
 }
 

@@ -129,9 +129,16 @@ mod tests {
     fn rootfs(name: &str) -> std::path::PathBuf {
         let path = std::env::temp_dir().join(format!("ct-user-{name}-{}", std::process::id()));
         std::fs::create_dir_all(path.join("etc")).unwrap();
-        std::fs::write(path.join("etc/passwd"), "root:x:0:0::/:/bin/sh\nwww:x:33:44::/:/bin/sh\nbad:x:-1:0::/:\n")
-            .unwrap();
-        std::fs::write(path.join("etc/group"), "root:x:0:\nwww:x:44:\nadm:x:4:syslog,www\nbig:x:4294967295:\n").unwrap();
+        std::fs::write(
+            path.join("etc/passwd"),
+            "root:x:0:0::/:/bin/sh\nwww:x:33:44::/:/bin/sh\nbad:x:-1:0::/:\n",
+        )
+        .unwrap();
+        std::fs::write(
+            path.join("etc/group"),
+            "root:x:0:\nwww:x:44:\nadm:x:4:syslog,www\nbig:x:4294967295:\n",
+        )
+        .unwrap();
         path
     }
 
@@ -156,7 +163,8 @@ mod tests {
 
     #[test]
     fn what_is_said_wins() {
-        let process = Process { group: Some(IdName::Name("adm".into())), groups: vec![IdName::Id(7)], ..user("www") };
+        let process =
+            Process { group: Some(IdName::Name("adm".into())), groups: vec![IdName::Id(7)], ..user("www") };
         assert_eq!(resolved(process), Ok(Some(ContainerUser { uid: 33, gid: 4, groups: vec![4, 7] })));
         let stranger = Process { user: Some(IdName::Id(5000)), ..Process::default() };
         assert_eq!(resolved(stranger), Ok(Some(ContainerUser { uid: 5000, gid: 0, groups: vec![0] })));
@@ -165,7 +173,10 @@ mod tests {
 
     #[test]
     fn unknown_names_and_impossible_ids_are_errors() {
-        assert_eq!(resolved(user("nobody-here")), Err("no user \"nobody-here\" in the container's /etc/passwd".into()));
+        assert_eq!(
+            resolved(user("nobody-here")),
+            Err("no user \"nobody-here\" in the container's /etc/passwd".into())
+        );
         assert_eq!(resolved(user("bad")), Err("no user \"bad\" in the container's /etc/passwd".into()));
         let process = Process { group: Some(IdName::Name("big".into())), ..Process::default() };
         assert_eq!(resolved(process), Err("no group \"big\" in the container's /etc/group".into()));

@@ -26,7 +26,8 @@ pub(crate) fn add(
         let (kind, metadata) = look_at(&device.source)?;
         if in_user_namespace {
             let options = ["bind", "nosuid", "noexec"].map(str::to_owned);
-            let mount = MountBuilder::default().destination(&device.target).typ("none").source(&device.source);
+            let mount =
+                MountBuilder::default().destination(&device.target).typ("none").source(&device.source);
             mounts.push(mount.options(options).build().map_err(malformed)?);
             continue;
         }

@@ -33,7 +33,9 @@ fn parse(text: &str, path: &Path) -> Result<Vec<(String, String)>, Error> {
     let mut characters = text.chars().peekable();
     let mut line = 1;
     loop {
-        while characters.next_if(|c| c.is_whitespace()).inspect(|c| line += usize::from(*c == '\n')).is_some() {}
+        while characters.next_if(|c| c.is_whitespace()).inspect(|c| line += usize::from(*c == '\n')).is_some()
+        {
+        }
         let Some(first) = characters.peek() else { return Ok(assignments) };
         if matches!(first, '#' | ';') {
             while characters.next_if(|c| *c != '\n').is_some() {}

@@ -25,10 +25,10 @@ impl Journal {
     pub(crate) fn connect(name: &str) -> Self {
         let name: String = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
         let Ok(layer) = tracing_journald::layer() else { return Self::Stderr };
-        let layer = layer.with_field_prefix(None).with_syslog_identifier("ct-helper".to_owned()).with_custom_fields([
-            ("CT_NAME", name.clone()),
-            ("OBJECT_SYSTEMD_UNIT", format!("ct@{name}.service")),
-        ]);
+        let layer =
+            layer.with_field_prefix(None).with_syslog_identifier("ct-helper".to_owned()).with_custom_fields(
+                [("CT_NAME", name.clone()), ("OBJECT_SYSTEMD_UNIT", format!("ct@{name}.service"))],
+            );
         match tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)) {
             Ok(()) => Self::Native,
             Err(_already_set) => Self::Stderr,
@@ -40,7 +40,11 @@ impl Journal {
         for line in failure.to_string().lines() {
             match self {
                 Self::Native => {
-                    tracing::error!(CT_STEP = failure.step.as_str(), CT_STATUS = failure.error.code(), "{line}");
+                    tracing::error!(
+                        CT_STEP = failure.step.as_str(),
+                        CT_STATUS = failure.error.code(),
+                        "{line}"
+                    );
                 }
                 Self::Stderr => on_stderr(&format!("{}: {line}", failure.step.as_str())),
             }

@@ -89,7 +89,8 @@ pub(crate) fn prepare(
                 .map_err(|e| Error::open("mount target in the container", &mount.target, e))?;
         }
         if mount.kind == "bind" {
-            let source = confined::host_path(&mount.source).map_err(|e| Error::open("mount source", &mount.source, e))?;
+            let source = confined::host_path(&mount.source)
+                .map_err(|e| Error::open("mount source", &mount.source, e))?;
             let is_directory = std::fs::metadata(format!("/proc/self/fd/{}", source.as_raw_fd()))
                 .map_err(|e| Error::open("mount source", &mount.source, e))?
                 .is_dir();
@@ -99,9 +100,12 @@ pub(crate) fn prepare(
                 Create::AsSource | Create::No => true,
             };
             if !fits {
-                let (is, wanted) = if is_directory { ("a directory", "file") } else { ("no directory", "dir") };
+                let (is, wanted) =
+                    if is_directory { ("a directory", "file") } else { ("no directory", "dir") };
                 let source = mount.source.display();
-                return Err(Error::ConfigText(format!("mount source {source} is {is}, but create = {wanted:?}")));
+                return Err(Error::ConfigText(format!(
+                    "mount source {source} is {is}, but create = {wanted:?}"
+                )));
             }
             if through_account {
                 let directory = match &staging {
@@ -137,7 +141,8 @@ pub(crate) fn add(mounts: &mut Vec<Mount>, configured: &[container::Mount]) -> R
             if !has(&["bind", "rbind"]) {
                 options.insert(0, "rbind".to_owned());
             }
-            let propagation = ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"];
+            let propagation =
+                ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"];
             if !has(&propagation) {
                 options.push("rprivate".to_owned());
             }

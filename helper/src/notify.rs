@@ -33,7 +33,9 @@ pub(crate) fn ready_and_finished() -> Result<(), Error> {
 fn send(states: &[NotifyState]) -> Result<(), Error> {
     match notify(false, states) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Error::Usage("NOTIFY_SOCKET is not set; ct@.service runs this with Type=notify".to_owned())),
+        Ok(false) => {
+            Err(Error::Usage("NOTIFY_SOCKET is not set; ct@.service runs this with Type=notify".to_owned()))
+        }
         Err(error) => Err(Error::system("notify PID 1", std::io::Error::other(error))),
     }
 }

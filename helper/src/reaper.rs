@@ -102,7 +102,9 @@ impl Reaper {
         }
         match waitpid(self.pid, None) {
             Ok(WaitStatus::Exited(_, status)) if status != 0 => Ok(Started::Failed(status)),
-            Ok(ended) => Err(Error::Interrupted(format!("the process that starts the container ended: {ended:?}"))),
+            Ok(ended) => {
+                Err(Error::Interrupted(format!("the process that starts the container ended: {ended:?}")))
+            }
             Err(errno) => Err(Error::system("wait for the process that starts the container", errno)),
         }
     }
@@ -117,7 +119,8 @@ impl Reaper {
         self.socket.write_all(&[0]).map_err(failed)?;
         let mut end = [0; 8];
         self.socket.read_exact(&mut end).map_err(failed)?;
-        waitpid(self.pid, None).map_err(|e| Error::system("wait for the process that starts the container", e))?;
+        waitpid(self.pid, None)
+            .map_err(|e| Error::system("wait for the process that starts the container", e))?;
         match decode(end) {
             Some(end) => Ok(Some(end)),
             None => end_of_traced(init),

@@ -72,8 +72,10 @@ pub(crate) fn mount_root(
             mount_directory(&lower, writable, &target, run, owner)?;
         }
         RootSource::Layers(layers) => {
-            let lower =
-                layers.iter().map(|path| open_directory("layer", path)).collect::<Result<Vec<OwnedFd>, Error>>()?;
+            let lower = layers
+                .iter()
+                .map(|path| open_directory("layer", path))
+                .collect::<Result<Vec<OwnedFd>, Error>>()?;
             mount_layers(&lower, writable, &target, run, owner)?;
         }
     }
@@ -128,7 +130,9 @@ fn mount_layers(
 /// /var/lib/ct/NAME, which `StateDirectory=` made.
 fn state_directory() -> Result<PathBuf, Error> {
     std::env::var_os("STATE_DIRECTORY").map(PathBuf::from).ok_or_else(|| {
-        Error::ConfigText("the unit has no StateDirectory=; run `systemctl daemon-reload` and start again".to_owned())
+        Error::ConfigText(
+            "the unit has no StateDirectory=; run `systemctl daemon-reload` and start again".to_owned(),
+        )
     })
 }
 
@@ -155,7 +159,10 @@ impl WritableLayer {
         if !upper.exists() {
             make_upper(directory, &upper, topmost, owner)?;
         }
-        Ok(Self { upper: open_directory("upper layer", &upper)?, work: open_directory("work directory", &work)? })
+        Ok(Self {
+            upper: open_directory("upper layer", &upper)?,
+            work: open_directory("work directory", &work)?,
+        })
     }
 }
 

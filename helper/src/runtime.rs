@@ -45,11 +45,15 @@ pub(crate) struct Places {
 impl<'a> Runtime<'a> {
     /// Finds the program.
     pub(crate) fn locate(configured: &'a container::Runtime) -> Result<Self, Error> {
-        let missing = |reason: &str| Error::RuntimeMissing { name: configured.name.clone(), reason: reason.to_owned() };
+        let missing =
+            |reason: &str| Error::RuntimeMissing { name: configured.name.clone(), reason: reason.to_owned() };
         let program = if configured.program.is_absolute() {
             Some(configured.program.clone()).filter(|path| path.exists())
         } else {
-            SEARCH_PATH.split(':').map(|directory| Path::new(directory).join(&configured.program)).find(|path| path.exists())
+            SEARCH_PATH
+                .split(':')
+                .map(|directory| Path::new(directory).join(&configured.program))
+                .find(|path| path.exists())
         };
         let program = program.ok_or_else(|| {
             missing(&if configured.program.is_absolute() {
@@ -58,7 +62,8 @@ impl<'a> Runtime<'a> {
                 format!("no {} in {SEARCH_PATH}", configured.program.display())
             })
         })?;
-        let executable = std::fs::metadata(&program).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+        let executable =
+            std::fs::metadata(&program).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
         if !executable {
             return Err(missing(&format!("{} is not an executable file", program.display())));
         }
@@ -69,6 +74,12 @@ impl<'a> Runtime<'a> {
     /// container's root, which without privileges only works when that is itself; nor does it then set supplementary
     /// groups.
     pub(crate) fn insists_on_being_root(&self) -> bool {
+        self.configured.family == RuntimeFamily::Runc
+    }
+
+    /// Whether the runtime raises its own soft limit of open files and passes that on: the Go runtime does, and older
+    /// versions of runc forget to take it back. What PID 1 has set must then be said once more in config.json.
+    pub(crate) fn raises_open_files(&self) -> bool {
         self.configured.family == RuntimeFamily::Runc
     }
 
@@ -84,7 +95,13 @@ impl<'a> Runtime<'a> {
         let pid_file = places.state.join("pid");
         let log = places.state.join("log");
         let mut command = self.command(places, &log);
-        command.arg("run").arg("--detach").arg("--bundle").arg(&places.bundle).arg("--pid-file").arg(&pid_file);
+        command
+            .arg("run")
+            .arg("--detach")
+            .arg("--bundle")
+            .arg(&places.bundle)
+            .arg("--pid-file")
+            .arg(&pid_file);
         command.arg(name.as_str());
         set_environment(&mut command, account, places);
         if !account.is_root() {
@@ -95,10 +112,9 @@ impl<'a> Runtime<'a> {
             };
             sys::switch_user_before_exec(&mut command, switch);
         }
-        let status = command
-            .stdin(Stdio::null())
-            .status()
-            .map_err(|e| Error::system(format!("execute {} as {}", self.program.display(), account.name), e))?;
+        let status = command.stdin(Stdio::null()).status().map_err(|e| {
+            Error::system(format!("execute {} as {}", self.program.display(), account.name), e)
+        })?;
         if !status.success() {
             return Err(self.failed(&log, &status.to_string()));
         }
@@ -121,7 +137,8 @@ impl<'a> Runtime<'a> {
     /// file lies in a directory that the account may write to.
     fn adopt(pid_file: &Path, cgroup: &UnitCgroup) -> Result<i32, String> {
         let text = read_untrusted(pid_file).map_err(|e| format!("it left no pid file: {e}"))?;
-        let pid: i32 = text.trim().parse().ok().filter(|pid| *pid > 1).ok_or("its pid file names no process")?;
+        let pid: i32 =
+            text.trim().parse().ok().filter(|pid| *pid > 1).ok_or("its pid file names no process")?;
         if !becomes_own_child(pid) {
             return Err(format!("process {pid} of its pid file is not the container's init"));
         }
@@ -134,7 +151,10 @@ impl<'a> Runtime<'a> {
     /// The runtime's own words for what went wrong, or how it ended when it said nothing.
     fn failed(&self, log: &Path, otherwise: &str) -> Error {
         let said = read_untrusted(log).ok().and_then(|text| last_error(&text));
-        Error::RuntimeFailed { name: self.configured.name.clone(), reason: said.unwrap_or_else(|| otherwise.to_owned()) }
+        Error::RuntimeFailed {
+            name: self.configured.name.clone(),
+            reason: said.unwrap_or_else(|| otherwise.to_owned()),
+        }
     }
 }
 
@@ -215,7 +235,10 @@ mod tests {
 
     #[test]
     fn parents_are_read_past_hostile_command_names() {
-        assert_eq!(parent_of(i32::try_from(std::process::id()).unwrap()), Some(nix::unistd::getppid().as_raw()));
+        assert_eq!(
+            parent_of(i32::try_from(std::process::id()).unwrap()),
+            Some(nix::unistd::getppid().as_raw())
+        );
         assert_eq!(parent_of(0), None);
     }
 }

@@ -55,7 +55,8 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
     // Its cgroup, below the one whose limits PID 1 has set.
     let cgroup = UnitCgroup::prepare(&container.name).at(Step::Cgroup)?;
     for controller in cgroup.delegate_controllers().at(Step::Cgroup)? {
-        journal.warning(Step::Cgroup, &format!("cannot hand on the cgroup controller {controller}, ignoring"));
+        journal
+            .warning(Step::Cgroup, &format!("cannot hand on the cgroup controller {controller}, ignoring"));
     }
     if ids.is_some() {
         let (uid, gid) = if account.is_root() { (owner.uid, owner.gid) } else { (account.uid, account.gid) };
@@ -69,6 +70,7 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
         rootfs: &rootfs,
         ids: ids.as_ref(),
         cgroup: cgroup.payload(),
+        repeat_open_files: runtime.raises_open_files(),
         implied_groups: account.is_root() || !runtime.insists_on_being_root(),
         mounts,
     };
@@ -102,7 +104,11 @@ fn account(container: &Container) -> Result<Account, Error> {
 
 /// The maps of the user namespace. An account other than root cannot do without one, and gets its own ranges unless
 /// the config says which.
-fn id_maps(container: &Container, account: &Account, runtime: &Runtime<'_>) -> Result<Option<SubordinateIds>, Error> {
+fn id_maps(
+    container: &Container,
+    account: &Account,
+    runtime: &Runtime<'_>,
+) -> Result<Option<SubordinateIds>, Error> {
     let insists = !account.is_root() && runtime.insists_on_being_root();
     match &container.idmap {
         None if account.is_root() => Ok(None),

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The few system calls that no safe crate wraps. The only unsafe code of the helper.
-#![expect(unsafe_code, reason = "raw system calls and the code between fork and exec live here and nowhere else")]
+#![expect(
+    unsafe_code,
+    reason = "raw system calls and the code between fork and exec live here and nowhere else"
+)]
 
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
