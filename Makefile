@@ -26,7 +26,7 @@ endef
 # Boot starts the containers that are configured so, without anything to enable first.
 WANTS = /usr/lib/systemd/system/multi-user.target.wants
 
-.PHONY: help build install uninstall deps lint test check clean
+.PHONY: help build install uninstall deps demo lint test check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -47,6 +47,12 @@ uninstall: ## remove what `make install` put there; configs and containers' data
 
 deps: ## install what build and tests need, on Debian 12 or 13; nothing where it is there
 	packaging/deps.sh
+
+demo: ## see ct at work on a real systemd, booted apart from this machine's own (as root)
+	@[ "$$(id -u)" = 0 ] || { echo "demo: needs root, to boot a systemd in namespaces of its own" >&2; exit 1; }
+	$(MAKE) deps
+	$(MAKE) build
+	$(CARGO) run $(CARGO_FLAGS) --quiet --package ct-tests --example demo </dev/null
 
 lint: ## formatting, clippy and rustdoc, warnings being errors
 	$(CARGO) fmt --all --check
