@@ -12,8 +12,11 @@
 //! the tracer is gone.
 
 use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -40,6 +43,8 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) struct Reaper {
     pid: Pid,
+    /// Readable when it has ended.
+    pidfd: OwnedFd,
     socket: UnixStream,
 }
 
@@ -68,8 +73,8 @@ pub(crate) fn start(
         }
         Fork::Parent(pid) => {
             drop(theirs);
-            let reaper = Reaper { pid, socket: ours };
-            reaper.init()
+            let pidfd = sys::pidfd_open(pid.as_raw()).map_err(|e| Error::system("pidfd_open", e))?;
+            Reaper { pid, pidfd, socket: ours }.init()
         }
     }
 }
@@ -96,7 +101,7 @@ impl Reaper {
     /// Waits for the reaper's report.
     fn init(mut self) -> Result<Started, Error> {
         let mut pid = [0; 4];
-        if self.socket.read_exact(&mut pid).is_ok() {
+        if self.hear(&mut pid).is_ok() {
             // The reaper keeps init from being reaped, so that the number goes on meaning it.
             return Ok(Started::Init(self, Init { pid: i32::from_ne_bytes(pid) }));
         }
@@ -109,6 +114,21 @@ impl Reaper {
         }
     }
 
+    /// Reads what the reaper says, unless it ends without a word. Its end, not that of the socket, is waited for: a
+    /// copy of the socket in some other process must not make the start hang.
+    fn hear(&mut self, words: &mut [u8]) -> std::io::Result<()> {
+        let mut fds = [
+            PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN),
+        ];
+        while poll(&mut fds, PollTimeout::NONE).is_err_and(|errno| errno == Errno::EINTR) {}
+        if fds.iter().take(1).any(|socket| socket.any().unwrap_or(false)) {
+            self.socket.read_exact(words)
+        } else {
+            Err(std::io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+
     /// Ends the reaper: init is PID 1's child from now on, and traced by this process. Says how init ended if it did
     /// so before.
     pub(crate) fn release(mut self, init: &Init) -> Result<Option<End>, Error> {
@@ -118,7 +138,7 @@ impl Reaper {
         let failed = |e| Error::system("talk to the process that starts the container", e);
         self.socket.write_all(&[0]).map_err(failed)?;
         let mut end = [0; 8];
-        self.socket.read_exact(&mut end).map_err(failed)?;
+        self.hear(&mut end).map_err(failed)?;
         waitpid(self.pid, None)
             .map_err(|e| Error::system("wait for the process that starts the container", e))?;
         match decode(end) {
