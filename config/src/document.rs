@@ -372,7 +372,7 @@ fn check_entry<'v>(
     problems: &mut Vec<Problem>,
 ) {
     path.push(key.get_ref());
-    if key.get_ref().chars().any(char::is_control) {
+    if find_control(key.get_ref(), false).is_some() {
         map.report(problems, &key.span(), &path.join("."), "the key has a control character", None);
     }
     check_value(value, path, map, problems);
@@ -400,6 +400,15 @@ fn check_value<'v>(
         }
         _ => {}
     }
+}
+
+/// The first control character, perhaps besides the two that a text has.
+fn find_control(text: &str, lines_and_tabs: bool) -> Option<char> {
+    // Nearly every text is plain ASCII, and that is quickly seen.
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return None;
+    }
+    text.chars().find(|c| c.is_control() && !(lines_and_tabs && matches!(c, '\n' | '\t')))
 }
 
 /// Arguments and the environment: no line of a unit file is made of them. A script for `sh -c` has several lines.

@@ -32,6 +32,7 @@ use container::{Container, Digest};
 use document::SourceMap;
 use name::ContainerName;
 use problem::Problem;
+use sources::{SourceFiles, Tree};
 
 /// A container whose config cannot be used, with all that is wrong with it.
 #[derive(Debug, Clone)]
@@ -49,15 +50,23 @@ pub struct Broken {
 }
 
 /// Reads, merges and checks one container of `tree`. All that is wrong with it is reported at once.
-pub fn load(tree: &sources::Tree, host: &host::Host, name: &ContainerName) -> Result<Container, Box<Broken>> {
-    let read = tree.read(name);
-    let mut problems = read.problems;
+pub fn load(tree: &Tree, host: &host::Host, name: &ContainerName) -> Result<Container, Box<Broken>> {
+    check(tree.read(name, tree.entry(name)), host, name)
+}
+
+/// As [`load`], for every container of `tree`, sorted by name.
+pub fn load_all(tree: &Tree, host: &host::Host) -> impl Iterator<Item = Result<Container, Box<Broken>>> {
+    tree.entries().map(move |(name, entry)| check(tree.read(name, entry), host, name))
+}
+
+fn check(read: SourceFiles, host: &host::Host, name: &ContainerName) -> Result<Container, Box<Broken>> {
+    let SourceFiles { files, mut problems } = read;
     let complete = problems.is_empty();
-    let map = SourceMap { files: &read.files, host: &host.files, host_table: "defaults" };
+    let map = SourceMap { files: &files, host: &host.files, host_table: "defaults" };
     let mut hasher = host.hasher.clone();
-    read.files.iter().for_each(|file| hash_file(&mut hasher, file));
-    let digest = hex(&hasher.finalize());
-    let files: Vec<PathBuf> = read.files.iter().map(|file| file.path.clone()).collect();
+    files.iter().for_each(|file| hash_file(&mut hasher, file));
+    let digest = hasher.finalize();
+    let paths = || files.iter().map(|file| file.path.clone()).collect();
 
     problems.extend(host.fatal.iter().cloned());
     let before = problems.len();
@@ -68,14 +77,14 @@ pub fn load(tree: &sources::Tree, host: &host::Host, name: &ContainerName) -> Re
     let autostart = wants_autostart(&table);
     let rebuild = || merged(&map, host, &mut Vec::new());
     let fragment: fragment::Fragment = document::deserialize(table, rebuild, &map, &mut problems);
-    let identity = validate::Identity { name: name.clone(), files: files.clone(), digest: digest.clone() };
+    let identity = validate::Identity { name: name.clone(), files: paths(), digest: hex(&digest) };
     if let Some(container) = validate::container(fragment, identity, host, map, &mut problems) {
         return Ok(container);
     }
     drop_echoes(&mut problems, syntax, garbled.iter().chain(&host.garbled));
     map.sort(&mut problems);
-    let digest = complete.then_some(digest);
-    Err(Box::new(Broken { name: name.clone(), files, problems, autostart, digest }))
+    let digest = complete.then(|| hex(&digest));
+    Err(Box::new(Broken { name: name.clone(), files: paths(), problems, autostart, digest }))
 }
 
 /// The host's defaults, then the main file, then the drop-ins.
@@ -123,8 +132,13 @@ fn hash_file(hasher: &mut Sha256, file: &sources::SourceFile) {
 }
 
 fn hex(bytes: &[u8]) -> Digest {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
-    Digest(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    Digest(text)
 }
 
 /// The candidate that `word` was probably meant to be.

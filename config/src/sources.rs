@@ -2,16 +2,18 @@
 //! Which files make up one container, and how they are read without trusting them. The only module that touches the
 //! disk; precedence and masking are those of systemd.unit(5).
 
+mod disk;
+
 use std::collections::BTreeMap;
-use std::fs::{self, DirEntry, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
+use nix::dir::{self, Dir};
 
 use crate::name::ContainerName;
 use crate::problem::Problem;
+use disk::{Disk, file_problem, is_masked, may_be_link, os_name};
 
 /// Where container configs are; the first wins.
 const CONTAINER_DIRS: [&str; 3] = ["/etc/ct/containers", "/run/ct/containers", "/usr/lib/ct/containers"];
@@ -29,13 +31,15 @@ pub(crate) const MAX_DROP_INS: usize = 1000;
 #[derive(Debug)]
 pub struct Tree {
     disk: Disk,
+    /// The directories that were listed, held open: a path from there is a short one.
+    dirs: Vec<Option<Dir>>,
     containers: BTreeMap<ContainerName, Entry>,
     problems: Vec<Problem>,
 }
 
 /// What the directories say of one name. Indices are into [`CONTAINER_DIRS`].
 #[derive(Debug, Default, Clone, Copy)]
-struct Entry {
+pub(crate) struct Entry {
     main: Main,
     /// Which of them have `NAME.toml.d`.
     drop_ins: [bool; CONTAINER_DIRS.len()],
@@ -49,7 +53,7 @@ enum Main {
     /// A link to /dev/null.
     Masked,
     /// In this directory.
-    At(&'static str),
+    At(usize),
 }
 
 /// One file as read.
@@ -71,12 +75,17 @@ impl Tree {
     /// Reads the three directories below `root` (`/`, or a folder standing for it), once each. What cannot be read, or
     /// has no valid name, is in [`Tree::problems`]; a missing directory is no problem.
     pub fn scan(root: &Path) -> Self {
-        let mut tree = Self { disk: Disk::new(root), containers: BTreeMap::new(), problems: Vec::new() };
+        let mut tree = Self::empty(root);
         for (index, dir) in CONTAINER_DIRS.into_iter().enumerate() {
-            match tree.disk.list(dir) {
-                Ok(entries) => entries.iter().for_each(|entry| tree.add(index, dir, entry)),
-                Err(problem) => tree.problems.push(problem),
-            }
+            let listed = tree.disk.list(dir).unwrap_or_else(|problem| {
+                tree.problems.push(problem);
+                None
+            });
+            let open = listed.map(|(open, entries)| {
+                entries.iter().for_each(|entry| tree.add(index, dir, entry));
+                open
+            });
+            tree.dirs.push(open);
         }
         tree.containers.retain(|_, entry| matches!(entry.main, Main::At(_)));
         tree
@@ -84,14 +93,15 @@ impl Tree {
 
     /// As [`Tree::scan`] for one name: a start does not pay for the containers beside its own.
     pub fn only(root: &Path, name: &ContainerName) -> Self {
-        let mut tree = Self { disk: Disk::new(root), containers: BTreeMap::new(), problems: Vec::new() };
+        let mut tree = Self::empty(root);
         let mut entry = Entry::default();
-        for (dir, drop_ins) in CONTAINER_DIRS.into_iter().zip(&mut entry.drop_ins) {
+        for (index, (dir, drop_ins)) in CONTAINER_DIRS.into_iter().zip(&mut entry.drop_ins).enumerate() {
             let main = tree.disk.below(&Path::new(dir).join(format!("{name}.toml")));
             if entry.main == Main::Missing
                 && let Ok(file) = main.symlink_metadata()
             {
-                entry.main = if is_masked(&main, file.is_symlink()) { Main::Masked } else { Main::At(dir) };
+                entry.main =
+                    if file.is_symlink() && is_masked(&main) { Main::Masked } else { Main::At(index) };
             }
             *drop_ins = tree.disk.below(&Path::new(dir).join(format!("{name}.toml.d"))).exists();
         }
@@ -101,9 +111,13 @@ impl Tree {
         tree
     }
 
+    fn empty(root: &Path) -> Self {
+        Self { disk: Disk::new(root), dirs: Vec::new(), containers: BTreeMap::new(), problems: Vec::new() }
+    }
+
     /// Takes note of one directory entry.
-    fn add(&mut self, index: usize, dir: &'static str, entry: &DirEntry) {
-        let os_name = entry.file_name();
+    fn add(&mut self, index: usize, dir: &'static str, entry: &dir::Entry) {
+        let os_name = os_name(entry);
         let text = os_name.to_string_lossy();
         if text.starts_with('.') {
             return;
@@ -122,11 +136,12 @@ impl Tree {
             Ok(name) => {
                 let known = self.containers.entry(name).or_default();
                 if known.main == Main::Missing {
-                    known.main =
-                        if is_masked(&entry.path(), is_link(entry)) { Main::Masked } else { Main::At(dir) };
+                    let masked =
+                        may_be_link(entry) && is_masked(&self.disk.below(Path::new(dir)).join(os_name));
+                    known.main = if masked { Main::Masked } else { Main::At(index) };
                 }
             }
-            Err(error) => self.problems.push(file_problem(Path::new(dir).join(&os_name), error.to_string())),
+            Err(error) => self.problems.push(file_problem(Path::new(dir).join(os_name), error.to_string())),
         }
     }
 
@@ -147,24 +162,43 @@ impl Tree {
 
     /// The main file of a container, as it is named on the host.
     pub fn main_file(&self, name: &ContainerName) -> Option<PathBuf> {
-        match self.containers.get(name)?.main {
-            Main::At(dir) => Some(main_file(dir, name)),
-            Main::Missing | Main::Masked => None,
-        }
+        self.containers.get(name)?.main_file(name).map(|(_, dir, file)| Path::new(dir).join(file))
+    }
+
+    /// The containers with what is needed to read them.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&ContainerName, Entry)> {
+        self.containers.iter().map(|(name, entry)| (name, *entry))
+    }
+
+    /// As [`Tree::entries`], of one.
+    pub(crate) fn entry(&self, name: &ContainerName) -> Entry {
+        self.containers.get(name).copied().unwrap_or_default()
     }
 
     /// Reads the main file and the drop-ins of one container.
-    pub(crate) fn read(&self, name: &ContainerName) -> SourceFiles {
+    pub(crate) fn read(&self, name: &ContainerName, entry: Entry) -> SourceFiles {
         let mut read = SourceFiles::default();
-        let Some(entry) = self.containers.get(name) else { return read };
-        let Main::At(dir) = entry.main else { return read };
-        read.add(self.disk.read(main_file(dir, name)));
+        let Some((index, dir, file)) = entry.main_file(name) else { return read };
+        let path = PathBuf::from([dir, "/", &file].concat());
+        read.add(match self.dirs.get(index) {
+            Some(Some(open)) => self.disk.read_at(open.as_fd(), Path::new(&file), path),
+            _ => self.disk.read(path),
+        });
         if entry.drop_ins.contains(&true) {
             let dirs = CONTAINER_DIRS.iter().zip(entry.drop_ins).filter(|(_, there)| *there);
             let dirs: Vec<String> = dirs.map(|(dir, _)| format!("{dir}/{name}.toml.d")).collect();
             self.disk.read_drop_ins(&dirs, &mut read);
         }
         read
+    }
+}
+
+impl Entry {
+    /// The directory of the main file, by number and by name, and the file's name in it.
+    fn main_file(self, name: &ContainerName) -> Option<(usize, &'static str, String)> {
+        let Main::At(index) = self.main else { return None };
+        let dir = CONTAINER_DIRS.get(index)?;
+        Some((index, dir, [name.as_str(), ".toml"].concat()))
     }
 }
 
@@ -188,171 +222,4 @@ impl SourceFiles {
             Err(problem) => self.problems.push(problem),
         }
     }
-}
-
-fn main_file(dir: &str, name: &ContainerName) -> PathBuf {
-    let mut path = String::with_capacity(dir.len() + name.as_str().len() + 6);
-    path.push_str(dir);
-    path.push('/');
-    path.push_str(name.as_str());
-    path.push_str(".toml");
-    PathBuf::from(path)
-}
-
-/// The file system below a root, and whom we trust in it.
-#[derive(Debug)]
-struct Disk {
-    root: PathBuf,
-    /// Owns what we may read, besides root: the caller itself, for trees that are not the host's.
-    euid: u32,
-}
-
-impl Disk {
-    fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), euid: nix::unistd::geteuid().as_raw() }
-    }
-
-    fn below(&self, path: &Path) -> PathBuf {
-        self.root.join(path.strip_prefix("/").unwrap_or(path))
-    }
-
-    /// The entries of a directory in no order, none if it does not exist.
-    fn list(&self, dir: &str) -> Result<Vec<DirEntry>, Problem> {
-        let listed = match fs::read_dir(self.below(Path::new(dir))) {
-            Ok(entries) => entries.collect(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        };
-        listed
-            .map_err(|error| file_problem(PathBuf::from(dir), format!("cannot read the directory: {error}")))
-    }
-
-    /// Reads `*.toml` of several directories in the order of their names: of one name the first directory's counts, and
-    /// a link to /dev/null hides the others.
-    fn read_drop_ins(&self, dirs: &[String], read: &mut SourceFiles) {
-        let mut found: BTreeMap<std::ffi::OsString, Option<PathBuf>> = BTreeMap::new();
-        for dir in dirs {
-            let entries = match self.list(dir) {
-                Ok(entries) => entries,
-                Err(problem) => {
-                    read.problems.push(problem);
-                    continue;
-                }
-            };
-            for entry in entries {
-                let name = entry.file_name();
-                let text = name.as_encoded_bytes();
-                if text.starts_with(b".") || !text.ends_with(b".toml") || found.contains_key(&name) {
-                    continue;
-                }
-                let path = (!is_masked(&entry.path(), is_link(&entry))).then(|| Path::new(dir).join(&name));
-                found.insert(name, path);
-            }
-        }
-        if found.len() > MAX_DROP_INS {
-            let dir = dirs.first().cloned().unwrap_or_default();
-            read.problems
-                .push(file_problem(PathBuf::from(dir), format!("more than {MAX_DROP_INS} drop-ins")));
-            return;
-        }
-        found.into_values().flatten().for_each(|path| read.add(self.read(path)));
-    }
-
-    /// Reads one file that may be anything: what would block, never end, or be somebody else's is refused.
-    fn read(&self, path: PathBuf) -> Result<SourceFile, Problem> {
-        match self.read_text(&path) {
-            Ok(text) => Ok(SourceFile { path, text }),
-            Err(reason) => Err(file_problem(path, reason)),
-        }
-    }
-
-    fn read_text(&self, path: &Path) -> Result<String, String> {
-        // Links are followed, since some distributions make /etc of them; what counts is the file that was opened.
-        // Not blocking: the open itself would wait on a FIFO. No controlling terminal: it might be one.
-        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits())
-            .open(self.below(path))
-            .map_err(|error| format!("cannot open the file: {error}"))?;
-        let size = self.check(&file)?;
-        let mut bytes = Vec::with_capacity(size + 1);
-        // The size may have changed since, and some file systems do not tell it.
-        let limit = u64::try_from(MAX_FILE + 1).unwrap_or(u64::MAX);
-        let read = Read::by_ref(&mut file).take(limit).read_to_end(&mut bytes);
-        read.map_err(|error| format!("cannot read the file: {error}"))?;
-        if bytes.len() > MAX_FILE {
-            return Err(TOO_LARGE.to_owned());
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let line = error
-                .as_bytes()
-                .iter()
-                .take(error.utf8_error().valid_up_to())
-                .filter(|b| **b == b'\n')
-                .count();
-            format!("not UTF-8 text, in line {}", line + 1)
-        })?;
-        if text.starts_with('\u{feff}') {
-            return Err("begins with a byte order mark; save it as UTF-8 without one".to_owned());
-        }
-        if let Some((before, _)) = text.split_once('\0') {
-            return Err(format!("not text: a NUL byte in line {}", before.matches('\n').count() + 1));
-        }
-        Ok(text)
-    }
-
-    /// Whether an open file is one to believe; gives its size.
-    fn check(&self, file: &File) -> Result<usize, String> {
-        let metadata = file.metadata().map_err(|error| format!("cannot stat the file: {error}"))?;
-        let kind = metadata.file_type();
-        if !kind.is_file() {
-            let what = if kind.is_dir() {
-                "a directory"
-            } else if kind.is_fifo() {
-                "a FIFO"
-            } else if kind.is_char_device() || kind.is_block_device() {
-                "a device"
-            } else {
-                "of another type"
-            };
-            return Err(format!("not a regular file but {what}"));
-        }
-        let owner = metadata.uid();
-        if owner != 0 && owner != self.euid {
-            return Err(format!("owned by uid {owner} and not by root"));
-        }
-        if metadata.mode() & 0o022 != 0 {
-            return Err(format!(
-                "writable by others than its owner (mode {:04o}); use chmod go-w",
-                metadata.mode() & 0o7777
-            ));
-        }
-        usize::try_from(metadata.len())
-            .ok()
-            .filter(|size| *size <= MAX_FILE)
-            .ok_or_else(|| TOO_LARGE.to_owned())
-    }
-}
-
-const TOO_LARGE: &str = "larger than 1 MiB";
-
-/// Whether a directory entry is a link to /dev/null, perhaps by way of other links. Only links cost a system call.
-fn is_link(entry: &DirEntry) -> bool {
-    entry.file_type().is_ok_and(|kind| kind.is_symlink())
-}
-
-fn is_masked(path: &Path, is_link: bool) -> bool {
-    if !is_link {
-        return false;
-    }
-    fs::read_link(path).is_ok_and(|target| target == Path::new("/dev/null"))
-        || path.metadata().is_ok_and(|file| file.file_type().is_char_device() && file.rdev() == DEV_NULL)
-}
-
-/// Major 1, minor 3.
-const DEV_NULL: u64 = 0x103;
-
-fn file_problem(file: PathBuf, reason: String) -> Problem {
-    Problem { file, position: None, key: None, reason, hint: None }
 }

@@ -18,10 +18,11 @@ pub mod unit_file;
 
 mod report;
 
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, take};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use ct_config::Broken;
 use ct_config::container::{Autostart, Container, Depends};
 use ct_config::host::{Host, Parallel};
 use ct_config::name::ContainerName;
@@ -44,7 +45,7 @@ pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
     report.add_problems(&problems);
     let mut text = String::new();
     let loaded: Vec<Loaded> =
-        tree.names().map(|name| read_container(&tree, &host, name, &mut text)).collect();
+        ct_config::load_all(&tree, &host).map(|loaded| draft(&tree, loaded, &mut text)).collect();
     // Never freed: the process is about to end, and taking all of it apart takes longer than some of its work.
     let loaded = ManuallyDrop::new(loaded);
     if loaded.is_empty() {
@@ -96,29 +97,30 @@ impl Good {
     }
 }
 
-/// Reads and renders one container while it is at hand: of a thousand, little more than the text need be kept.
-fn read_container(tree: &Tree, host: &Host, name: &ContainerName, text: &mut String) -> Loaded {
-    let source = tree.main_file(name).unwrap_or_default();
-    match ct_config::load(tree, host, name) {
-        Ok(container) => match Draft::new(text, &source, unit_settings(&container)) {
-            Ok(draft) => {
-                let Container { name, depends, autostart, .. } = container;
-                Ok(Good { name, source, depends, autostart, draft })
-            }
-            Err(unwritable) => Err(Box::new(Failing {
-                name: container.name,
-                reasons: vec![format!("{}: {unwritable}", source.display())],
-                source,
-                only_known_here: true,
-                autostart: container.autostart.enabled,
-            })),
-        },
-        Err(broken) => Err(Box::new(Failing {
-            name: broken.name,
+/// Renders one container while it is at hand: of a thousand, little more than the text need be kept.
+fn draft(tree: &Tree, loaded: Result<Container, Box<Broken>>, text: &mut String) -> Loaded {
+    let mut container = match loaded {
+        Ok(container) => container,
+        Err(broken) => {
+            let Broken { name, problems, autostart, .. } = *broken;
+            let source = tree.main_file(&name).unwrap_or_default();
+            let reasons = problems.iter().map(ToString::to_string).collect();
+            return Err(Box::new(Failing { name, source, reasons, only_known_here: false, autostart }));
+        }
+    };
+    let settings = unit_settings(&container);
+    let source = take(&mut container.files).into_iter().next().unwrap_or_default();
+    match Draft::new(text, &source, settings) {
+        Ok(draft) => {
+            let Container { name, depends, autostart, .. } = container;
+            Ok(Good { name, source, depends, autostart, draft })
+        }
+        Err(unwritable) => Err(Box::new(Failing {
+            name: container.name,
+            reasons: vec![format!("{}: {unwritable}", source.display())],
             source,
-            reasons: broken.problems.iter().map(ToString::to_string).collect(),
-            only_known_here: false,
-            autostart: broken.autostart,
+            only_known_here: true,
+            autostart: container.autostart.enabled,
         })),
     }
 }

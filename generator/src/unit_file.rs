@@ -77,14 +77,14 @@ impl<'a> UnitFile<'a> {
             Value::Text(text) => self.text(name, text),
             Value::Path(path) if PATH_LISTS.contains(&name) => self.path_list(name, path),
             Value::Path(path) => self.path(name, path),
-            Value::Bool(value) => self.plain(name, if *value { "yes" } else { "no" }),
+            Value::Bool(value) => self.parts(name, &[if *value { "yes" } else { "no" }]),
             Value::Integer(value) => self.plain(name, value),
             Value::Size(value) | Value::Count(value) => self.plain(name, value),
             Value::Percent(value) => self.plain(name, render_percent(*value)),
             Value::Time(value) => self.plain(name, value),
             Value::Limit(value) => self.plain(name, value),
             Value::Signal(value) => self.plain(name, value),
-            Value::Word(value) => self.plain(name, value),
+            Value::Word(value) => self.parts(name, &[value]),
             Value::Units(units) => self.units(name, units.iter()),
             Value::Lines(lines) => lines.iter().for_each(|line| self.text(name, line)),
             Value::Environment(variables) => variables.iter().for_each(|(key, value)| {
@@ -149,7 +149,7 @@ impl<'a> UnitFile<'a> {
 
     /// A command line that replaces those of the template. Each argument arrives as it is given.
     pub fn command<'c>(&mut self, name: &str, argv: impl IntoIterator<Item = &'c str>) {
-        self.plain(name, "");
+        self.parts(name, &[]);
         self.assign(name);
         for (position, argument) in argv.into_iter().enumerate() {
             if position > 0 {
@@ -201,7 +201,8 @@ impl<'a> UnitFile<'a> {
             self.text.push(' ');
         }
         self.text.push('\n');
-        self.refuse_if(name, value.contains(|c: char| c.is_control() && c != '\t'));
+        let plain = value.bytes().all(|b| matches!(b, b' '..=b'~'));
+        self.refuse_if(name, !plain && value.contains(|c: char| c.is_control() && c != '\t'));
     }
 
     fn refuse_if(&mut self, name: &str, bad: bool) {
@@ -231,25 +232,36 @@ fn push_word(out: &mut String, text: &str) {
 /// In double quotes, with the escapes of systemd.syntax(7); for a command line also `$` against variables.
 fn push_quoted(out: &mut String, parts: &[&str], command_line: bool) {
     out.push('"');
-    for c in parts.iter().flat_map(|part| part.chars()) {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '%' => out.push_str("%%"),
-            '$' if command_line => out.push_str("$$"),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            // C1 controls are two bytes in UTF-8 and only known as four hexadecimal digits.
-            c if c.is_control() => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
+    for part in parts {
+        if is_plain_word(part) {
+            out.push_str(part);
+        } else {
+            part.chars().for_each(|c| push_escaped(out, c, command_line));
         }
     }
     out.push('"');
 }
 
+fn push_escaped(out: &mut String, c: char, command_line: bool) {
+    match c {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '%' => out.push_str("%%"),
+        '$' if command_line => out.push_str("$$"),
+        '\n' => out.push_str("\\n"),
+        '\t' => out.push_str("\\t"),
+        // C1 controls are two bytes in UTF-8 and only known as four hexadecimal digits.
+        c if c.is_control() => {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        }
+        c => out.push(c),
+    }
+}
+
 fn push_escaping_percent(out: &mut String, text: &str) {
+    if is_plain_word(text) {
+        return out.push_str(text);
+    }
     for (position, part) in text.split('%').enumerate() {
         if position > 0 {
             out.push_str("%%");

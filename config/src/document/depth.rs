@@ -10,7 +10,8 @@ const MAX_DEPTH: usize = 64;
 /// parser itself limits only the latter two.
 pub(super) fn too_deep(text: &str) -> Option<usize> {
     // Nothing nests without one of these: nearly all files end here.
-    if text.bytes().filter(|b| matches!(b, b'.' | b'[' | b'{')).count() < MAX_DEPTH {
+    if text.len() < MAX_DEPTH || text.bytes().filter(|b| matches!(b, b'.' | b'[' | b'{')).count() < MAX_DEPTH
+    {
         return None;
     }
     // How deep the header of the section leads, the dots of the key being read, and what is open at each bracket.
