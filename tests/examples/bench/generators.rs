@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From the container configs to the units: ct-generator and Quadlet's generator, run alone.
+
+use std::path::Path;
+
+use crate::Result;
+use crate::report::{Goal, Samples, Section, times};
+use crate::variant::{Variant, interleaved, write};
+
+/// Containers, and rounds to measure them in.
+const SIZES: [(u32, u32); 3] = [(100, 40), (1000, 20), (10_000, 5)];
+
+/// On a tmpfs, so that no disk is measured.
+const PLACE: &str = "/srv/generators";
+
+const CT: &str = "/usr/lib/systemd/system-generators/ct-generator";
+const QUADLET: &str = "/usr/lib/systemd/system-generators/podman-system-generator";
+
+pub(crate) fn measure() -> Result<Section> {
+    let mut samples = Vec::new();
+    for (count, rounds) in SIZES {
+        samples.extend(measure_size(count, rounds)?);
+    }
+    let [_, _, ct_1000, quadlet_1000, ct_10000, _] = samples.as_slice() else {
+        return Err("not three sizes".into());
+    };
+    Ok(Section {
+        title: "Generators".to_owned(),
+        goals: vec![
+            Goal::ratio("generators for 1000 containers, ct : Quadlet", ct_1000, &[quadlet_1000], 0.25),
+            Goal::ratio("ct-generator is linear, 10000 : 1000 containers", ct_10000, &[ct_1000], 11.0),
+        ],
+        table: times(&samples),
+    })
+}
+
+fn measure_size(count: u32, rounds: u32) -> Result<Vec<Samples>> {
+    let place = format!("{PLACE}/{count}");
+    write_configs(
+        count,
+        format!("{place}/ct/etc/ct/containers").as_ref(),
+        format!("{place}/quadlet").as_ref(),
+    )?;
+    let variant = |name: &str, generator: String| {
+        let out = format!("{place}/out");
+        let remove = format!("rm -rf {out}");
+        let name = format!("{name}, {count} containers");
+        Variant::new(
+            &name,
+            &[&format!("mkdir {out} {out}/normal {out}/early {out}/late")],
+            &[&format!("{generator} {out}/normal {out}/early {out}/late")],
+            &[&remove],
+        )
+    };
+    let variants = [
+        variant("ct-generator", format!("CT_ROOT={place}/ct {CT}")),
+        variant("Quadlet's", format!("QUADLET_UNIT_DIRS={place}/quadlet {QUADLET}")),
+    ];
+    interleaved(&variants, rounds)
+}
+
+/// The same containers for both, with the keys that most have.
+pub(crate) fn write_configs(count: u32, ct: &Path, quadlet: &Path) -> Result<()> {
+    for number in 0..count {
+        let name = format!("many-{number}");
+        write(
+            ct.join(format!("{name}.toml")),
+            &format!(
+                "description = \"Web front end {number}\"\n\n\
+                 [root]\npath = \"/srv/web/rootfs\"\n\n\
+                 [process]\ncommand = [\"/usr/sbin/nginx\", \"-g\", \"daemon off;\"]\nenv = {{ LANG = \"C.UTF-8\" }}\n\n\
+                 [limits]\nnofile = \"1024:65536\"\n\n\
+                 [resources]\nmemory_max = \"512M\"\ntasks_max = 512\n\n\
+                 [autostart]\nenabled = true\n"
+            ),
+        )?;
+        write(
+            quadlet.join(format!("{name}.container")),
+            &format!(
+                "[Unit]\nDescription=Web front end {number}\n\n\
+                 [Container]\nRootfs=/srv/web/rootfs\nExec=/usr/sbin/nginx -g \"daemon off;\"\nEnvironment=LANG=C.UTF-8\n\
+                 Ulimit=nofile=1024:65536\nNetwork=none\n\n\
+                 [Service]\nMemoryMax=512M\nTasksMax=512\n\n\
+                 [Install]\nWantedBy=multi-user.target\n"
+            ),
+        )?;
+    }
+    Ok(())
+}
