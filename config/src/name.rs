@@ -56,7 +56,7 @@ impl ContainerName {
 
     /// `ct@NAME.service`
     pub fn unit(&self) -> UnitName {
-        UnitName(format!("ct@{}.service", self.0))
+        UnitName(["ct@", &self.0, ".service"].concat())
     }
 }
 

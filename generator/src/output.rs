@@ -7,7 +7,6 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -71,8 +70,7 @@ impl Output {
 
     /// Writes `UNIT.d/50-ct.conf`. On failure neither it nor an older one is left.
     pub fn write_drop_in(&mut self, unit: &str, text: &str) -> Result<(), Error> {
-        self.name.clear();
-        let _ = write!(self.name, "{unit}.d");
+        self.set_name(unit);
         let written = match self.make(&self.name) {
             Ok(()) => self.publish(text).or_else(|_| self.replace(text)),
             Err(Errno::EEXIST) => self.replace(text),
@@ -86,12 +84,17 @@ impl Output {
 
     /// Takes back what [`Self::write_drop_in`] wrote, as far as that goes.
     pub fn remove_drop_in(&mut self, unit: &str) {
-        self.name.clear();
-        let _ = write!(self.name, "{unit}.d");
+        self.set_name(unit);
         if let Ok(directory) = self.enter(&self.name) {
             let _ = unlinkat(&directory, DROP_IN, UnlinkatFlags::NoRemoveDir);
         }
         let _ = unlinkat(&self.directory, self.name.as_str(), UnlinkatFlags::RemoveDir);
+    }
+
+    fn set_name(&mut self, unit: &str) {
+        self.name.clear();
+        self.name.push_str(unit);
+        self.name.push_str(".d");
     }
 
     /// Makes `ct.target.wants/UNIT` a link to `target`.

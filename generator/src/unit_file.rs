@@ -56,8 +56,13 @@ impl<'a> UnitFile<'a> {
     }
 
     /// A comment on a line of its own, whatever `text` holds.
-    pub fn comment(&mut self, text: impl Display) {
-        let _ = write!(self.text, "# {}", Printable(&text));
+    pub fn comment(&mut self, text: &str) {
+        self.text.push_str("# ");
+        if split_unprintable(text).is_none() {
+            self.text.push_str(text);
+        } else {
+            let _ = write!(self.text, "{}", Printable(text));
+        }
         // Some readers continue a line at a backslash before they look whether it is a comment.
         if self.text.ends_with('\\') {
             self.text.push(' ');
