@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use disk::{Disk, file_problem, is_masked, may_be_link, os_name};
 
 /// Where container configs are; the first wins.
-const CONTAINER_DIRS: [&str; 3] = ["/etc/ct/containers", "/run/ct/containers", "/usr/lib/ct/containers"];
+pub const CONTAINER_DIRS: [&str; 3] = ["/etc/ct/containers", "/run/ct/containers", "/usr/lib/ct/containers"];
 /// Where the host's settings are, and their drop-ins.
 const HOST_FILE: &str = "/etc/ct/ct.toml";
 const HOST_DROP_INS: &str = "/etc/ct/ct.toml.d";

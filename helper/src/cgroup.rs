@@ -6,7 +6,6 @@
 //! `payload/` is ever given away. See systemd's CGROUP_DELEGATION.
 
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use ct_config::name::ContainerName;
@@ -83,11 +82,22 @@ impl UnitCgroup {
         Ok(())
     }
 
-    /// `payload/cgroup.procs`, for a child that joins before it gives up its rights.
-    pub(crate) fn open_payload_procs(&self) -> Result<OwnedFd, Error> {
-        let path = self.host_path().join("payload/cgroup.procs");
-        let file = fs::OpenOptions::new().write(true).open(&path);
-        Ok(file.map_err(|e| Error::system(format!("open {}", path.display()), e))?.into())
+    /// Lets a user move processes from `supervisor/`, where its runtime runs, to `payload/`: that takes the right to
+    /// write the `cgroup.procs` of the group above both (cgroups(7), "Delegation containment"). Taken back before the
+    /// container is handed over.
+    pub(crate) fn lend_to(&self, uid: u32) -> Result<(), Error> {
+        self.give_procs(uid)
+    }
+
+    /// Undoes [`Self::lend_to`].
+    pub(crate) fn take_back(&self) -> Result<(), Error> {
+        self.give_procs(0)
+    }
+
+    fn give_procs(&self, uid: u32) -> Result<(), Error> {
+        let path = self.host_path().join("cgroup.procs");
+        chown(&path, Some(Uid::from_raw(uid)), None)
+            .map_err(|e| Error::system(format!("chown {}", path.display()), e))
     }
 
     /// `linux.cgroupsPath` of config.json.

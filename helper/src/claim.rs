@@ -23,15 +23,20 @@ pub(crate) struct RunDirectory {
     _lock: Flock<std::os::fd::OwnedFd>,
 }
 
+/// Whether PID 1 runs this process as `ct@NAME.service`, told by the directory that it made for it.
+pub(crate) fn is_the_unit(name: &str) -> Result<(), Error> {
+    match std::env::var("RUNTIME_DIRECTORY") {
+        Ok(directory) if directory == format!("/run/ct/{name}") => Ok(()),
+        _ => Err(Error::Usage(format!(
+            "`ct-helper start` is what ct@{name}.service runs; use `systemctl start ct@{name}`"
+        ))),
+    }
+}
+
 impl RunDirectory {
     /// Claims the directory that PID 1 made for `name`, and empties it of what a crashed run may have left.
     pub(crate) fn claim(name: &ContainerName) -> Result<Self, Error> {
         let path = Path::new("/run/ct").join(name.as_str());
-        if std::env::var_os("RUNTIME_DIRECTORY").as_deref() != Some(path.as_os_str()) {
-            return Err(Error::Usage(format!(
-                "`ct-helper start` is what ct@{name}.service runs; use `systemctl start ct@{name}`"
-            )));
-        }
         let failed =
             |what: &str, source: std::io::Error| Error::system(format!("{what} {}", path.display()), source);
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

@@ -24,6 +24,10 @@ impl Journal {
     /// Connects for the container `name` (as it was given, perhaps not a valid one).
     pub(crate) fn connect(name: &str) -> Self {
         let name: String = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
+        // By hand, the answer belongs on the terminal.
+        if std::env::var_os("INVOCATION_ID").is_none() {
+            return Self::Stderr;
+        }
         let Ok(layer) = tracing_journald::layer() else { return Self::Stderr };
         let layer =
             layer.with_field_prefix(None).with_syslog_identifier("ct-helper".to_owned()).with_custom_fields(
@@ -46,7 +50,7 @@ impl Journal {
                         "{line}"
                     );
                 }
-                Self::Stderr => on_stderr(&format!("{}: {line}", failure.step.as_str())),
+                Self::Stderr => on_stderr(line),
             }
         }
         failure.error.code()

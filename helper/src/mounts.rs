@@ -55,6 +55,12 @@ pub(crate) fn defaults(
     ];
     if system_init {
         mounts.push(one("/run", "tmpfs", "tmpfs", &["nosuid", "nodev", "mode=755"])?);
+        mounts.push(one(
+            "/run/lock",
+            "tmpfs",
+            "tmpfs",
+            &["nosuid", "nodev", "noexec", "mode=1777", "size=5m"],
+        )?);
         mounts.push(one("/tmp", "tmpfs", "tmpfs", &["nosuid", "nodev", "mode=1777"])?);
     }
     Ok(mounts)

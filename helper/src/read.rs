@@ -6,7 +6,7 @@ use std::path::Path;
 use ct_config::container::Container;
 use ct_config::host::Host;
 use ct_config::name::ContainerName;
-use ct_config::sources::Tree;
+use ct_config::sources::{CONTAINER_DIRS, Tree};
 
 use crate::exit::{Error, Step};
 use crate::journal::Journal;
@@ -47,6 +47,12 @@ pub(crate) fn container(name: &str, journal: Journal) -> Result<Container, Error
 
 /// `systemctl start ct@typo`
 fn unknown(name: &ContainerName) -> String {
+    for directory in CONTAINER_DIRS {
+        let path = Path::new(directory).join(format!("{name}.toml"));
+        if std::fs::read_link(&path).is_ok_and(|target| target == Path::new("/dev/null")) {
+            return format!("the container {name} is masked: {} is a link to /dev/null", path.display());
+        }
+    }
     let tree = Tree::scan(Path::new("/"));
     let near = ct_config::suggest(name.as_str(), tree.names().map(ContainerName::as_str));
     let hint = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();

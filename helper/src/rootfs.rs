@@ -99,8 +99,10 @@ fn mount_directory(
     owner: Owner,
 ) -> Result<(), Error> {
     match writable {
-        Writable::Persistent | Writable::No => bind(lower, target),
-        Writable::Ephemeral => mount_layers(std::slice::from_ref(lower), writable, target, run, owner),
+        Writable::Persistent => bind(lower, target),
+        Writable::Ephemeral | Writable::No => {
+            mount_layers(std::slice::from_ref(lower), writable, target, run, owner)
+        }
     }
 }
 
@@ -112,19 +114,12 @@ fn mount_layers(
     owner: Owner,
 ) -> Result<(), Error> {
     let writes = match writable {
-        Writable::No => match lower {
-            // An overlay wants two layers at least.
-            [only] => return bind(only, target),
-            _ => None,
-        },
-        Writable::Persistent => Some(state_directory()?),
-        Writable::Ephemeral => Some(fresh_tmpfs(run)?),
+        Writable::Persistent => state_directory()?,
+        // The runtime makes missing mount points before it makes the root read-only: in the tmpfs, not in the image.
+        Writable::Ephemeral | Writable::No => fresh_tmpfs(run)?,
     };
-    let writes = match writes {
-        None => None,
-        Some(directory) => Some(WritableLayer::open(&directory, lower.last(), owner)?),
-    };
-    overlay(lower, writes.as_ref(), target)
+    let writes = WritableLayer::open(&writes, lower.last(), owner)?;
+    overlay(lower, &writes, target)
 }
 
 /// /var/lib/ct/NAME, which `StateDirectory=` made.
@@ -200,12 +195,14 @@ fn bind(source: &OwnedFd, target: &Path) -> Result<(), Error> {
 }
 
 /// overlayfs: the first of `lowerdir=` is the topmost, DESIGN's list begins with the lowest.
-fn overlay(lower: &[OwnedFd], writes: Option<&WritableLayer>, target: &Path) -> Result<(), Error> {
+fn overlay(lower: &[OwnedFd], writes: &WritableLayer, target: &Path) -> Result<(), Error> {
     let lower: Vec<String> = lower.iter().rev().map(descriptor).collect();
-    let mut options = format!("lowerdir={}", lower.join(":"));
-    if let Some(layer) = writes {
-        options += &format!(",upperdir={},workdir={}", descriptor(&layer.upper), descriptor(&layer.work));
-    }
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        lower.join(":"),
+        descriptor(&writes.upper),
+        descriptor(&writes.work)
+    );
     mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
         .map_err(|e| Error::system(format!("mount(\"overlay\", {:?}) of {} layers", target, lower.len()), e))
 }

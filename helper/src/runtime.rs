@@ -105,16 +105,19 @@ impl<'a> Runtime<'a> {
         command.arg(name.as_str());
         set_environment(&mut command, account, places);
         if !account.is_root() {
-            let switch = sys::Switch {
-                uid: Uid::from_raw(account.uid),
-                gid: Gid::from_raw(account.gid),
-                cgroup_procs: cgroup.open_payload_procs()?,
-            };
-            sys::switch_user_before_exec(&mut command, switch);
+            sys::switch_user_before_exec(
+                &mut command,
+                Uid::from_raw(account.uid),
+                Gid::from_raw(account.gid),
+            );
+            cgroup.lend_to(account.uid)?;
         }
         let status = command.stdin(Stdio::null()).status().map_err(|e| {
             Error::system(format!("execute {} as {}", self.program.display(), account.name), e)
         })?;
+        if !account.is_root() {
+            cgroup.take_back()?;
+        }
         if !status.success() {
             return Err(self.failed(&log, &status.to_string()));
         }

@@ -9,7 +9,7 @@ use ct_config::container::{Container, IdMap};
 use crate::account::{Account, SubordinateIds, host_id};
 use crate::bundle::{self, Parts};
 use crate::cgroup::UnitCgroup;
-use crate::claim::RunDirectory;
+use crate::claim::{self, RunDirectory};
 use crate::exit::{At, Error, Failure, Step};
 use crate::journal::Journal;
 use crate::reaper::{self, End, Started};
@@ -33,6 +33,8 @@ pub(crate) enum Outcome {
 /// Starts the container `name` and hands its init to PID 1.
 pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
     sys::close_on_exec_above_stderr().map_err(|e| Error::system("close_range", e)).at(Step::Claim)?;
+
+    claim::is_the_unit(name).at(Step::Claim)?;
 
     // What the container is to be.
     let container = read::container(name, journal).at(Step::Config)?;

@@ -93,32 +93,22 @@ pub(crate) fn trace_continue(pid: i32, signal: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Whose ids a child takes on, and the cgroup it joins while it still may.
-#[derive(Debug)]
-pub(crate) struct Switch {
-    pub(crate) uid: Uid,
-    pub(crate) gid: Gid,
-    /// `cgroup.procs` of the cgroup to join, open for writing.
-    pub(crate) cgroup_procs: OwnedFd,
-}
-
 /// Arranges for `command`'s child to become another user before it executes.
 ///
 /// The order is the kernel's: groups need CAP_SETGID, which goes with the user id. Each step is verified, for a failed
 /// setuid that goes unnoticed runs the container's runtime as root.
-pub(crate) fn switch_user_before_exec(command: &mut Command, switch: Switch) {
+pub(crate) fn switch_user_before_exec(command: &mut Command, uid: Uid, gid: Gid) {
     let become_user = move || {
-        nix::unistd::write(switch.cgroup_procs.as_fd(), b"0")?;
         setgroups(&[])?;
-        setresgid(switch.gid, switch.gid, switch.gid)?;
-        setresuid(switch.uid, switch.uid, switch.uid)?;
+        setresgid(gid, gid, gid)?;
+        setresuid(uid, uid, uid)?;
         let regained = setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok();
-        if regained || nix::unistd::getegid() != switch.gid {
+        if regained || nix::unistd::getegid() != gid {
             return Err(io::Error::from_raw_os_error(libc::EPERM));
         }
         Ok(())
     };
-    // SAFETY: runs between fork and exec; write, setgroups, setresgid, setresuid and getegid are plain system calls
+    // SAFETY: runs between fork and exec; setgroups, setresgid, setresuid and getegid are plain system calls
     // here (one thread), nothing allocates or locks.
     unsafe { command.pre_exec(become_user) };
 }

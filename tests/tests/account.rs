@@ -100,7 +100,20 @@ on_every_machine! {
         for leaked in ["NOTIFY_SOCKET", "LISTEN_", "INVOCATION_ID", "JOURNAL_STREAM", "CT_CONFIG_DIGEST"] {
             assert!(!rest.contains(leaked), "{leaked} should not reach the runtime\n{rest}");
         }
-        assert!(rest.contains("0::/ct.slice/ct@web.service/payload"), "{rest}");
+        assert!(rest.contains("0::/ct.slice/ct@web.service/supervisor"), "{rest}");
+    }
+
+    fn a_runtime_that_fails_says_why(machine: &Machine) {
+        machine.shell(ACCOUNT).succeeds();
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.container(
+            "web",
+            "user = \"ct-web\"\n[root]\npath = \"/srv/rootfs\"\n[process]\ncommand = [\"/bin/gone\"]\n",
+        );
+        machine.daemon_reload();
+        machine.try_start("ct@web").fails();
+        let journal = machine.journalctl(&["--unit", "ct@web", "--identifier", "ct-helper", "--output", "cat"]);
+        assert!(journal.contains("executable file `/bin/gone` not found"), "{journal}");
     }
 
     fn explicit_maps_and_missing_ranges(machine: &Machine) {

@@ -104,6 +104,16 @@ on_every_machine! {
         );
     }
 
+    fn a_masked_container_says_so(machine: &Machine) {
+        machine.container("web", &format!("[root]\npath = \"/srv/nowhere\"\n{SLEEP}"));
+        machine.shell("ln -sf /dev/null /etc/ct/containers/web.toml").succeeds();
+        machine.daemon_reload();
+        assert_eq!(
+            fails(machine, "web", 78),
+            ["the container web is masked: /etc/ct/containers/web.toml is a link to /dev/null"]
+        );
+    }
+
     fn a_config_that_does_not_parse_fails_with_its_line_and_touches_no_other(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
         machine.container("good", &format!("[root]\npath = \"/srv/rootfs\"\n{SLEEP}"));
@@ -143,7 +153,8 @@ on_every_machine! {
         machine.run([helper]).exits(64);
         machine.run([helper, "strat", "web"]).exits(64);
         machine.container("web", &format!("[root]\npath = \"/srv/nowhere\"\n{SLEEP}"));
-        machine.run([helper, "start", "web"]).fails();
+        let by_hand = machine.run([helper, "start", "web"]).exits(64);
+        assert!(by_hand.stderr.contains("use `systemctl start ct@web`"), "{by_hand}");
         machine.run([helper, "--version"]).succeeds();
     }
 }

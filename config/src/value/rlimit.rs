@@ -142,16 +142,17 @@ impl RlimitResource {
     }
 
     fn parse_nice(text: &str) -> Result<Size, BadValue> {
-        const WHAT: &str = "a raw limit from 0 to 40, a nice level from -20 to +19 with its sign, or \"infinity\"";
+        const WHAT: &str = "a raw limit from 1 to 40, a nice level from -20 to +19 with its sign, or \"infinity\"";
+        // systemd ignores LimitNICE=infinity; 40 (nice level -20) is as far as it goes.
         if text == "infinity" {
-            return Ok(Size::Infinity);
+            return Ok(Size::Finite(40));
         }
         let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
         let raw = match (parse_number(digits), text.as_bytes().first()) {
             // getrlimit(2): the ceiling is 20 - limit.
             (Some(level @ ..=19), Some(b'+')) => 20 - level,
             (Some(level @ ..=20), Some(b'-')) => 20 + level,
-            (Some(raw @ 0..=40), Some(b'0'..=b'9')) => raw,
+            (Some(raw @ 1..=40), Some(b'0'..=b'9')) => raw,
             _ => return bad(text, WHAT),
         };
         Ok(Size::Finite(raw))

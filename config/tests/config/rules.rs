@@ -394,7 +394,7 @@ fn limits_and_oom() {
         ("[limits]\nnproc = \"64K\"", "limits.nproc: \"64K\" is not a number or infinity"),
         (
             "[limits]\nnice = \"41\"",
-            "limits.nice: \"41\" is not a raw limit from 1 to 40, or a nice level from -20 to +19 with its sign",
+            "limits.nice: \"41\" is not a raw limit from 1 to 40, a nice level from -20 to +19 with its sign, or \"infinity\"",
         ),
         ("[limits]\nrtprio = 100", "limits.rtprio: \"100\" is not a real-time priority from 0 to 99"),
         (

@@ -153,6 +153,7 @@ fn limits() {
         (R::Nice, "+5", "15"),
         (R::Nice, "-20", "40"),
         (R::Nice, "+19", "1"),
+        (R::Nice, "5:infinity", "5:40"),
         (R::Rtprio, "99", "99"),
         (R::Core, "0", "0"),
     ];
@@ -175,7 +176,6 @@ fn limits() {
         (R::Nproc, "1.5"),
         (R::Nice, "+20"),
         (R::Nice, "-21"),
-        (R::Nice, "infinity"),
         (R::Nice, "41"),
         (R::Cpu, "5x"),
         (R::As, "12Q"),
