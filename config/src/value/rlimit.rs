@@ -142,7 +142,8 @@ impl RlimitResource {
     }
 
     fn parse_nice(text: &str) -> Result<Size, BadValue> {
-        const WHAT: &str = "a raw limit from 1 to 40, a nice level from -20 to +19 with its sign, or \"infinity\"";
+        const WHAT: &str =
+            "a raw limit from 1 to 40, a nice level from -20 to +19 with its sign, or \"infinity\"";
         // systemd ignores LimitNICE=infinity; 40 (nice level -20) is as far as it goes.
         if text == "infinity" {
             return Ok(Size::Finite(40));
