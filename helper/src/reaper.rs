@@ -101,9 +101,11 @@ impl Reaper {
     /// Waits for the reaper's report.
     fn init(mut self) -> Result<Started, Error> {
         let mut pid = [0; 4];
-        if self.hear(&mut pid).is_ok() {
+        match self.hear(&mut pid) {
             // The reaper keeps init from being reaped, so that the number goes on meaning it.
-            return Ok(Started::Init(self, Init { pid: i32::from_ne_bytes(pid) }));
+            Ok(()) => return Ok(Started::Init(self, Init { pid: i32::from_ne_bytes(pid) })),
+            Err(ended) if ended.kind() == std::io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(Error::system("wait for the process that starts the container", error)),
         }
         match waitpid(self.pid, None) {
             Ok(WaitStatus::Exited(_, status)) if status != 0 => Ok(Started::Failed(status)),
@@ -121,7 +123,13 @@ impl Reaper {
             PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN),
         ];
-        while poll(&mut fds, PollTimeout::NONE).is_err_and(|errno| errno == Errno::EINTR) {}
+        loop {
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) => break,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
         if fds.iter().take(1).any(|socket| socket.any().unwrap_or(false)) {
             self.socket.read_exact(words)
         } else {

@@ -37,7 +37,7 @@ fn under_strace(machine: &Machine, options: Option<&str>) {
         Some(options) => {
             // -D: the helper, not strace, is the main process.
             let drop_in = format!(
-                "[Service]\nExecStart=\nExecStart=/usr/bin/strace -D -f -qq {options} /usr/libexec/ct/ct-helper start %i\n"
+                "[Service]\nTimeoutStartSec=20s\nExecStart=\nExecStart=/usr/bin/strace -D -f -qq {options} /usr/libexec/ct/ct-helper start %i\n"
             );
             machine.write_file(path, 0o644, drop_in);
             machine.shell("true")

@@ -13,7 +13,7 @@ fn fails(machine: &Machine, name: &str, status: u64) -> Vec<String> {
     journal.lines().map(str::to_owned).collect()
 }
 
-const SLEEP: &str = "[process]\ncommand = [\"/bin/sleep\", \"1000\"]\n";
+const SLEEP: &str = "[process]\ncommand = [\"/bin/sh\", \"-c\", \"trap 'exit 0' TERM; sleep 1000 & wait\"]\n";
 
 on_every_machine! {
     fn each_cause_has_its_status_and_its_line(machine: &Machine) {
