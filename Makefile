@@ -26,7 +26,7 @@ endef
 # Boot starts the containers that are configured so, without anything to enable first.
 WANTS = /usr/lib/systemd/system/multi-user.target.wants
 
-.PHONY: help build install uninstall deps demo lint test check clean
+.PHONY: help build install uninstall deps demo lint test bench check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -61,6 +61,10 @@ lint: ## formatting, clippy and rustdoc, warnings being errors
 
 test: build ## every test, those on booted machines too (as root), and their sum as the last line
 	CARGO="$(CARGO)" CARGO_FLAGS="$(CARGO_FLAGS)" tests/run.sh
+
+# `make bench BENCH="start reload"` measures these sections alone. See docs/performance.md.
+bench: build ## start, memory, generators beside the bare runtime and Quadlet (as root); also in target/bench.md
+	$(CARGO) run $(CARGO_FLAGS) --quiet --release --package ct-tests --example bench -- $(BENCH)
 
 # One after the other, also under `make -j`: each costs a first failure less time than the next.
 check: ## everything that must hold before a commit, from dependencies to the last test

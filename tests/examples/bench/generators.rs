@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::Result;
-use crate::report::{Goal, Samples, Section, times};
+use crate::report::{Goal, Samples, Section, named, times};
 use crate::variant::{Variant, interleaved, write};
 
 /// Containers, and rounds to measure them in.
@@ -21,17 +21,25 @@ pub(crate) fn measure() -> Result<Section> {
     for (count, rounds) in SIZES {
         samples.extend(measure_size(count, rounds)?);
     }
-    let [_, _, ct_1000, quadlet_1000, ct_10000, _] = samples.as_slice() else {
-        return Err("not three sizes".into());
-    };
+    let of = |generator: &str, count: u32| named(&samples, &name(generator, count));
+    let ct = of("ct-generator", 1000)?;
     Ok(Section {
         title: "Generators".to_owned(),
         goals: vec![
-            Goal::ratio("generators for 1000 containers, ct : Quadlet", ct_1000, &[quadlet_1000], 0.25),
-            Goal::ratio("ct-generator is linear, 10000 : 1000 containers", ct_10000, &[ct_1000], 11.0),
+            Goal::ratio("generators for 1000 containers, ct : Quadlet", ct, &[of("Quadlet's", 1000)?], 0.25),
+            Goal::ratio(
+                "ct-generator is linear, 10000 : 1000 containers",
+                of("ct-generator", 10_000)?,
+                &[ct],
+                11.0,
+            ),
         ],
         table: times(&samples),
     })
+}
+
+fn name(generator: &str, count: u32) -> String {
+    format!("{generator}, {count} containers")
 }
 
 fn measure_size(count: u32, rounds: u32) -> Result<Vec<Samples>> {
@@ -41,14 +49,13 @@ fn measure_size(count: u32, rounds: u32) -> Result<Vec<Samples>> {
         format!("{place}/ct/etc/ct/containers").as_ref(),
         format!("{place}/quadlet").as_ref(),
     )?;
-    let variant = |name: &str, generator: String| {
+    let variant = |generator: &str, command: String| {
         let out = format!("{place}/out");
         let remove = format!("rm -rf {out}");
-        let name = format!("{name}, {count} containers");
         Variant::new(
-            &name,
+            &name(generator, count),
             &[&format!("mkdir {out} {out}/normal {out}/early {out}/late")],
-            &[&format!("{generator} {out}/normal {out}/early {out}/late")],
+            &[&format!("{command} {out}/normal {out}/early {out}/late")],
             &[&remove],
         )
     };

@@ -34,8 +34,11 @@ const DEADLINE: Duration = Duration::from_secs(1800);
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// Prepares, measures and clears away, inside the machine.
+type Measure = fn() -> Result<Section>;
+
 /// The sections in their order, by the names that choose them on the command line.
-const SECTIONS: [(&str, fn() -> Result<Section>); 4] = [
+const SECTIONS: [(&str, Measure); 4] = [
     ("start", starts::measure),
     ("resident", resident::measure),
     ("generator", generators::measure),

@@ -40,6 +40,11 @@ impl Samples {
     }
 }
 
+/// The measurements of the variant with this name.
+pub(crate) fn named<'a>(samples: &'a [Samples], name: &str) -> Result<&'a Samples> {
+    Ok(samples.iter().find(|samples| samples.name == name).ok_or_else(|| format!("no variant {name:?}"))?)
+}
+
 /// A heading and its table, with the goals that its figures decide.
 pub(crate) struct Section {
     pub(crate) title: String,
