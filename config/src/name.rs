@@ -24,8 +24,8 @@ impl std::error::Error for BadName {}
 impl ContainerName {
     /// The longest name, in bytes.
     pub const MAX: usize = 63;
-    /// Names whose directory below /var/lib/ct/ means something else.
-    const RESERVED: [&str; 1] = ["layers"];
+    /// Names whose directories below /var/lib/ct/ or /run/ct/ mean something else.
+    const RESERVED: [&str; 3] = ["containers", "layers", "pods"];
 
     /// Checks `text`; the error says which rule it breaks.
     pub fn parse(text: &str) -> Result<Self, BadName> {
@@ -44,7 +44,7 @@ impl ContainerName {
             return bad("it contains \"..\"");
         }
         if Self::RESERVED.contains(&text) {
-            return bad("the name is reserved, /var/lib/ct/layers/ holds the layers");
+            return bad("it is reserved, ct keeps other things in directories of this name");
         }
         Ok(Self(text.to_owned()))
     }

@@ -148,6 +148,11 @@ fn service_section(container: &Container) -> Vec<Property> {
     container.resources.iter().for_each(|property| add(property.name, property.value.clone()));
     if let Some(signal) = kill_signal(container) {
         add("KillSignal", Value::Signal(signal));
+        // Who dies of it was asked to: a container without a handler, or the helper in the middle of a start. A signal
+        // that tells of a crash goes on telling of one.
+        if !signal.is_sign_of_failure() {
+            add("SuccessExitStatus", Value::Signal(signal));
+        }
     }
     if let Some(timeout) = container.stop.timeout {
         add("TimeoutStopSec", Value::Time(timeout));
@@ -205,8 +210,9 @@ fn kill_signal(container: &Container) -> Option<Signal> {
 }
 
 /// Whether a command is an init system that shuts down at SIGRTMIN+3 and makes groups of its own below its cgroup:
-/// systemd, or the `init` that on nearly every distribution is one.
+/// systemd, or the /sbin/init that on nearly every distribution is one.
 pub fn is_system_init(command: &[String]) -> bool {
-    let program = command.first().and_then(|program| program.rsplit('/').next());
-    matches!(program, Some("systemd" | "init"))
+    let Some(program) = command.first() else { return false };
+    ["/sbin/init", "/usr/sbin/init"].contains(&program.as_str())
+        || program.rsplit('/').next() == Some("systemd")
 }

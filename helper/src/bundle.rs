@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use ct_config::container::{Container, Network, RootSource, Seccomp};
 use ct_config::settings::is_system_init;
 use nix::sys::resource::{Resource, getrlimit};
-use nix::unistd::{Gid, chown};
+use nix::unistd::{Uid, chown};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
     Capability, Linux, LinuxBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace,
@@ -73,16 +73,38 @@ pub(crate) fn read_base(source: &RootSource) -> Result<Option<Spec>, Error> {
     let path = directory.join("config.json");
     let opened = confined::host_path(&path).map_err(|e| Error::open("bundle config", &path, e))?;
     let bytes = confined::read_regular(&opened).map_err(|e| Error::open("bundle config", &path, e))?;
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|e| Error::ConfigText(format!("{}: {e}", path.display())))
+    let spec =
+        serde_json::from_slice(&bytes).map_err(|e| Error::ConfigText(format!("{}: {e}", path.display())))?;
+    check_base(&spec, &path)?;
+    Ok(Some(spec))
+}
+
+/// What a bundle must have, though the specification's types do without: with a part filled in by nobody the container
+/// would be another than its author meant.
+fn check_base(spec: &Spec, path: &Path) -> Result<(), Error> {
+    let bad = |why: &str| Err(Error::ConfigText(format!("{}: {why}", path.display())));
+    match (spec.root(), spec.process(), spec.linux()) {
+        (None, _, _) => bad("it has no \"root\""),
+        (_, None, _) => bad("it has no \"process\""),
+        (_, _, None) => bad("it has no \"linux\", so that nothing would be contained"),
+        (_, Some(process), _) if process.terminal() == Some(true) => {
+            bad("a terminal is not supported yet; set process.terminal to false")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where a bundle's root is: relative to the bundle unless absolute.
 pub(crate) fn base_root(source: &RootSource, base: Option<&Spec>) -> Option<PathBuf> {
     let RootSource::Bundle(directory) = source else { return None };
-    let root = base?.root().as_ref()?.path();
-    Some(directory.join(root))
+    Some(directory.join(base?.root().as_ref()?.path()))
+}
+
+/// What a bundle asks for and does not get.
+pub(crate) fn left_out(base: Option<&Spec>) -> Option<&'static str> {
+    let poststop = base?.hooks().as_ref()?.poststop().as_ref()?;
+    (!poststop.is_empty())
+        .then_some("the bundle's poststop hooks are not run: nothing of ct is there at the stop")
 }
 
 /// Puts the parts together.
@@ -165,11 +187,6 @@ fn set_process(
     rootfs: &OwnedFd,
     own_config: bool,
 ) -> Result<Vec<Capability>, Error> {
-    if process.terminal() == Some(true) {
-        return Err(Error::ConfigText(
-            "the bundle asks for a terminal, which is not supported yet".to_owned(),
-        ));
-    }
     if let Some(command) = &container.process.command {
         process.set_args(Some(command.clone()));
     }
@@ -323,8 +340,8 @@ fn read_seccomp(wanted: &Seccomp, capabilities: &[Capability]) -> Result<Option<
     }
 }
 
-/// Writes config.json where the runtime, running as `account`, can read it and nobody but root can change it: it may
-/// hold secrets in its environment.
+/// Writes config.json where the runtime, running as `account`, can read it and no other user can: it may hold secrets
+/// in its environment. What the account makes of its own container's config is its own affair.
 pub(crate) fn write(spec: &Spec, directory: &Path, account: &Account) -> Result<(), Error> {
     let path = directory.join("config.json");
     let failed =
@@ -333,13 +350,14 @@ pub(crate) fn write(spec: &Spec, directory: &Path, account: &Account) -> Result<
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o640)
+        .mode(0o400)
         .open(&path)
         .map_err(|e| failed("create", e))?;
     file.write_all(&json).map_err(|e| failed("write", e))?;
     if !account.is_root() {
+        // The account, and not its group, which it may share with half the host.
         for readable in [directory, path.as_path()] {
-            chown(readable, None, Some(Gid::from_raw(account.gid))).map_err(|e| failed("chown", e.into()))?;
+            chown(readable, Some(Uid::from_raw(account.uid)), None).map_err(|e| failed("chown", e.into()))?;
         }
     }
     Ok(())

@@ -4,6 +4,7 @@
 use ct_config::container::Security;
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, LinuxCapabilitiesBuilder};
 
+use crate::bundle::malformed;
 use crate::exit::Error;
 
 /// What a container's root may do unless told otherwise: manage its own files, ids and processes, and listen on
@@ -59,7 +60,7 @@ pub(crate) fn sets(capabilities: &[Capability]) -> Result<LinuxCapabilities, Err
         .inheritable(Capabilities::new())
         .ambient(Capabilities::new())
         .build()
-        .map_err(|e| Error::system("build config.json", std::io::Error::other(e)))
+        .map_err(malformed)
 }
 
 fn parse(name: &str) -> Result<Capability, Error> {
@@ -67,7 +68,7 @@ fn parse(name: &str) -> Result<Capability, Error> {
         .map_err(|_unknown| Error::ConfigText(format!("no capability is called {name:?}")))
 }
 
-/// Every capability that the running kernel knows (/proc/sys/kernel/cap_last_cap) and the specification names.
+/// Every capability that the specification names; the runtime leaves out what its kernel does not know.
 fn all() -> Vec<Capability> {
     NAMES.iter().filter_map(|name| parse(name).ok()).collect()
 }

@@ -8,7 +8,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ct_config::name::ContainerName;
 use nix::unistd::{Gid, Uid, chown};
 
 use crate::exit::Error;
@@ -22,18 +21,21 @@ pub(crate) struct UnitCgroup {
     path: String,
 }
 
+/// The cgroup of this process, which must be that of `ct@NAME.service` itself: not the unit of somebody else who has
+/// our environment, and none of the groups below.
+pub(crate) fn of_unit(name: &str) -> Result<String, Error> {
+    let text =
+        fs::read_to_string("/proc/self/cgroup").map_err(|e| Error::system("read /proc/self/cgroup", e))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .filter(|path| path.rsplit('/').next() == Some(&format!("ct@{name}.service")))
+        .map(str::to_owned)
+        .ok_or_else(|| Error::Refused(format!("not in the control group of ct@{name}.service")))
+}
+
 impl UnitCgroup {
-    /// Finds the unit's cgroup, makes both groups and moves this process to `supervisor/`.
-    pub(crate) fn prepare(name: &ContainerName) -> Result<Self, Error> {
-        let unit = name.unit();
-        let text = fs::read_to_string("/proc/self/cgroup")
-            .map_err(|e| Error::system("read /proc/self/cgroup", e))?;
-        let path = text
-            .lines()
-            .find_map(|line| line.strip_prefix("0::"))
-            .filter(|path| path.rsplit('/').next() == Some(unit.as_str()))
-            .ok_or_else(|| Error::Refused(format!("not in the control group of {unit}")))?
-            .to_owned();
+    /// Makes both groups in the unit's own, and moves this process to `supervisor/`.
+    pub(crate) fn prepare(path: String) -> Result<Self, Error> {
         if !Path::new(ROOT).join("cgroup.controllers").exists() {
             return Err(Error::Refused(format!(
                 "cgroup2 is not mounted at {ROOT} (ct needs the unified hierarchy)"

@@ -37,6 +37,15 @@ pub(crate) fn in_root(root: impl AsFd, path: &Path, flags: OFlag) -> io::Result<
     Ok(openat2(root, path, how)?)
 }
 
+/// Whether the entry `name` of `root` is a symbolic link; one that is not there is none.
+pub(crate) fn is_link(root: impl AsFd, name: &Path) -> io::Result<bool> {
+    match in_root(root, name, OFlag::O_PATH | OFlag::O_NOFOLLOW) {
+        Ok(entry) => Ok(fstat(&entry)?.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFLNK.bits()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads a regular file inside `root`; `None` where there is none. A FIFO, a device or a huge file is an error and
 /// never blocks: whoever runs in the container chose it.
 pub(crate) fn read_in_root(root: impl AsFd, path: &Path) -> io::Result<Option<Vec<u8>>> {

@@ -129,7 +129,7 @@ impl<T> At<T> for Result<T, Error> {
 }
 
 /// `No such file or directory (os error 2)` as `no such file or directory`.
-fn in_small_letters(text: &str) -> String {
+pub(crate) fn in_small_letters(text: &str) -> String {
     let text = text.split(" (os error").next().unwrap_or(text);
     let mut letters = text.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()

@@ -11,9 +11,10 @@ use crate::reaper::{self, End, Init, Reaper};
 pub(crate) fn hand_over(reaper: Reaper, init: &Init) -> Result<Option<End>, Error> {
     match reaper.release(init)? {
         // A container that is done already has been started all the same; one that failed at once has not.
-        Some(End::Exited(0)) => {
+        // The signals are those of an orderly end in systemd.service(5), power-off and reboot from inside among them.
+        Some(end @ (End::Exited(0) | End::Killed(libc::SIGHUP | libc::SIGINT | libc::SIGTERM))) => {
             notify::ready_and_finished()?;
-            return Ok(Some(End::Exited(0)));
+            return Ok(Some(end));
         }
         Some(end) => return Ok(Some(end)),
         None => {}

@@ -90,7 +90,9 @@ pub(crate) fn prepare(
     let mut prepared = Vec::with_capacity(mounts.len());
     for (number, mount) in mounts.iter().enumerate() {
         let mut mount = mount.clone();
-        if mount.create == Create::No {
+        let below_another =
+            mounts.iter().take(number).any(|earlier| mount.target.starts_with(&earlier.target));
+        if mount.create == Create::No && !below_another {
             confined::in_root(&rootfs.directory, &mount.target, OFlag::O_PATH)
                 .map_err(|e| Error::open("mount target in the container", &mount.target, e))?;
         }
@@ -144,6 +146,13 @@ pub(crate) fn add(mounts: &mut Vec<Mount>, configured: &[container::Mount]) -> R
         let mut options = mount.options.clone();
         let has = |names: &[&str]| mount.options.iter().any(|option| names.contains(&option.as_str()));
         if mount.kind == "bind" {
+            // With `ro` alone, what is mounted below the source would stay writable (mount_setattr(2), AT_RECURSIVE).
+            if !has(&["bind"]) {
+                options
+                    .iter_mut()
+                    .filter(|option| *option == "ro")
+                    .for_each(|option| *option = "rro".to_owned());
+            }
             if !has(&["bind", "rbind"]) {
                 options.insert(0, "rbind".to_owned());
             }
@@ -160,8 +169,11 @@ pub(crate) fn add(mounts: &mut Vec<Mount>, configured: &[container::Mount]) -> R
             .options(options)
             .build()
             .map_err(malformed)?;
-        mounts.retain(|known| known.destination() != &mount.target);
-        mounts.push(made);
+        // In its place: what is mounted below the earlier one is mounted below this one.
+        match mounts.iter_mut().find(|known| known.destination() == &mount.target) {
+            Some(earlier) => *earlier = made,
+            None => mounts.push(made),
+        }
     }
     Ok(())
 }

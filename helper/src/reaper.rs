@@ -109,9 +109,12 @@ impl Reaper {
         }
         match waitpid(self.pid, None) {
             Ok(WaitStatus::Exited(_, status)) if status != 0 => Ok(Started::Failed(status)),
-            Ok(ended) => {
-                Err(Error::Interrupted(format!("the process that starts the container ended: {ended:?}")))
-            }
+            Ok(WaitStatus::Signaled(_, signal, _)) => Err(Error::Interrupted(format!(
+                "the process that starts the container was killed by {signal}"
+            ))),
+            Ok(_) => Err(Error::Interrupted(
+                "the process that starts the container ended without a word".to_owned(),
+            )),
             Err(errno) => Err(Error::system("wait for the process that starts the container", errno)),
         }
     }

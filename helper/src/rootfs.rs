@@ -62,13 +62,8 @@ pub(crate) fn mount_root(
     let target = run.make("rootfs", 0o755)?;
     let writable = root.writable.unwrap_or_default();
     match &root.source {
-        RootSource::Path(path) => {
-            let lower = open_directory("rootfs", path)?;
-            mount_directory(&lower, writable, &target, run, owner)?;
-        }
-        RootSource::Bundle(bundle) => {
-            let path = bundle_root.unwrap_or(bundle);
-            let lower = open_directory("rootfs", path)?;
+        RootSource::Path(path) | RootSource::Bundle(path) => {
+            let lower = open_directory("rootfs", bundle_root.unwrap_or(path))?;
             mount_directory(&lower, writable, &target, run, owner)?;
         }
         RootSource::Layers(layers) => {
@@ -80,11 +75,25 @@ pub(crate) fn mount_root(
         }
     }
     let directory = open_directory("rootfs", &target)?;
+    refuse_links(&directory)?;
     let readonly = match (&root.source, root.writable) {
         (RootSource::Bundle(_), None) => None,
         _ => Some(writable == Writable::No),
     };
     Ok(Rootfs { path: target, directory, readonly })
+}
+
+/// Refuses a root file system whose /dev, /proc or /sys is a link: crun up to 1.21 and runc up to 1.1.15 follow one to
+/// the host and make device nodes there.
+fn refuse_links(directory: &OwnedFd) -> Result<(), Error> {
+    for name in ["dev", "proc", "sys"] {
+        let is_link = confined::is_link(directory, Path::new(name))
+            .map_err(|e| Error::system(format!("look at /{name} of the root file system"), e))?;
+        if is_link {
+            return Err(Error::ConfigText(format!("/{name} of the root file system is a symbolic link")));
+        }
+    }
+    Ok(())
 }
 
 fn open_directory(what: &'static str, path: &Path) -> Result<OwnedFd, Error> {

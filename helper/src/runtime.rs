@@ -6,7 +6,7 @@
 //! child when the runtime exits: the pid cannot be reused and the exit status cannot be lost while the caller lives.
 
 use std::fs::OpenOptions;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ use nix::unistd::{Gid, Uid};
 
 use crate::account::Account;
 use crate::cgroup::UnitCgroup;
-use crate::exit::Error;
+use crate::exit::{Error, in_small_letters};
 use crate::sys;
 
 /// Where a runtime given by its bare name is looked for, and what it finds newuidmap(1) with.
@@ -25,6 +25,9 @@ const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 
 /// How long a runtime's own helper process may outlive the runtime, in milliseconds.
 const PARENT_TIMEOUT: u16 = 5_000;
+
+/// How much of a file that the account may have written is read, in bytes.
+const MAX_UNTRUSTED: u64 = 64 * 1024;
 
 /// A runtime that is there and can be executed.
 #[derive(Debug)]
@@ -139,7 +142,8 @@ impl<'a> Runtime<'a> {
     /// Takes the process that the pid file names for init only if it is our own child, in the container's cgroup: the
     /// file lies in a directory that the account may write to.
     fn adopt(pid_file: &Path, cgroup: &UnitCgroup) -> Result<i32, String> {
-        let text = read_untrusted(pid_file).map_err(|e| format!("it left no pid file: {e}"))?;
+        let text = read_untrusted(pid_file)
+            .map_err(|e| format!("it left no pid file: {}", in_small_letters(&e.to_string())))?;
         let pid: i32 =
             text.trim().parse().ok().filter(|pid| *pid > 1).ok_or("its pid file names no process")?;
         if !becomes_own_child(pid) {
@@ -195,12 +199,16 @@ fn becomes_own_child(pid: i32) -> bool {
 
 /// Reads a small file from a directory that is not root's: never a link, never something that blocks.
 fn read_untrusted(path: &Path) -> std::io::Result<String> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    let mut file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(std::io::Error::other("not a regular file"));
     }
+    // The end of a log is what matters.
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(MAX_UNTRUSTED)))?;
     let mut bytes = Vec::new();
-    file.take(64 * 1024).read_to_end(&mut bytes)?;
+    file.take(MAX_UNTRUSTED).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -208,6 +216,12 @@ fn read_untrusted(path: &Path) -> std::io::Result<String> {
 fn parent_of(pid: i32) -> Option<i32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Neither a control character nor one that turns the direction of what follows it on a terminal.
+fn is_printable(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The last message of level error in a log of JSON lines, or the last line of any other; on one line and bounded.
@@ -220,7 +234,7 @@ fn last_error(log: &str) -> Option<String> {
     };
     let said = log.lines().rev().find_map(message);
     let said = said.or_else(|| log.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned))?;
-    Some(said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect())
+    Some(said.chars().map(|c| if is_printable(c) { c } else { ' ' }).take(500).collect())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use oci_spec::runtime::{
     LinuxSeccompOperator, LinuxSyscall, LinuxSyscallBuilder,
 };
 
+use crate::bundle::malformed;
 use crate::exit::Error;
 
 /// Refused always: with EPERM, as the kernel answers a process without the right.
@@ -22,14 +23,7 @@ const NEVER: &[&str] = &[
     "kcmp",
     "lookup_dcookie",
     // The machine itself.
-    "create_module",
-    "delete_module",
-    "finit_module",
     "get_kernel_syms",
-    "init_module",
-    "kexec_file_load",
-    "kexec_load",
-    "query_module",
     "swapoff",
     "swapon",
     // Obsolete doors.
@@ -44,9 +38,15 @@ const NEVER: &[&str] = &[
 const UNLESS: &[(Capability, &[&str])] = &[
     (Capability::DacReadSearch, &["open_by_handle_at"]),
     (Capability::Perfmon, &["perf_event_open"]),
+    (Capability::SysBoot, &["kexec_file_load", "kexec_load"]),
+    (
+        Capability::SysModule,
+        &["create_module", "delete_module", "finit_module", "init_module", "query_module"],
+    ),
     (Capability::SysPacct, &["acct"]),
     (Capability::SysPtrace, &["userfaultfd"]),
     (Capability::SysRawio, &["ioperm", "iopl", "pciconfig_iobase", "pciconfig_read", "pciconfig_write"]),
+    (Capability::Syslog, &["syslog"]),
     (Capability::SysTime, &["clock_settime", "clock_settime64", "settimeofday", "stime"]),
     (
         Capability::SysAdmin,
@@ -60,6 +60,7 @@ const UNLESS: &[(Capability, &[&str])] = &[
             "mount_setattr",
             "move_mount",
             "open_tree",
+            "open_tree_attr",
             "pivot_root",
             "quotactl",
             "quotactl_fd",
@@ -75,6 +76,8 @@ const UNLESS: &[(Capability, &[&str])] = &[
 const NOT_THERE: &[&str] = &["io_uring_enter", "io_uring_register", "io_uring_setup"];
 
 const CLONE_NEWUSER: u64 = 0x1000_0000;
+/// Sockets to the hypervisor or its guests: no namespace confines them (vsock(7)).
+const AF_VSOCK: u64 = 40;
 /// ioctl_tty(2): TIOCSTI and TIOCLINUX.
 const TERMINAL_IOCTLS: [u64; 2] = [0x5412, 0x541c];
 const LOW_32_BITS: u64 = 0xffff_ffff;
@@ -96,6 +99,7 @@ pub(crate) fn default_filter(capabilities: &[Capability]) -> Result<LinuxSeccomp
         }
     }
     rules.push(answer(&not_there, libc::ENOSYS)?);
+    rules.push(refuse_argument("socket", 0, LOW_32_BITS, AF_VSOCK)?);
     for request in TERMINAL_IOCTLS {
         // The kernel looks at 32 bits of the request only.
         rules.push(refuse_argument("ioctl", 1, LOW_32_BITS, request)?);
@@ -148,10 +152,6 @@ fn architectures() -> Vec<Arch> {
     }
 }
 
-fn malformed(error: oci_spec::OciSpecError) -> Error {
-    Error::system("build config.json", std::io::Error::other(error))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +166,7 @@ mod tests {
         assert!(refused(&plain, "mount") && refused(&plain, "clone3") && refused(&plain, "kexec_load"));
         let admin = default_filter(&[Capability::SysAdmin]).unwrap();
         assert!(!refused(&admin, "mount") && !refused(&admin, "clone3") && refused(&admin, "kexec_load"));
+        assert!(!refused(&default_filter(&[Capability::SysBoot]).unwrap(), "kexec_load"));
     }
 
     #[test]

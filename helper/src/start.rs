@@ -8,7 +8,7 @@ use ct_config::container::{Container, IdMap};
 
 use crate::account::{Account, SubordinateIds, host_id};
 use crate::bundle::{self, Parts};
-use crate::cgroup::UnitCgroup;
+use crate::cgroup::{self, UnitCgroup};
 use crate::claim::{self, RunDirectory};
 use crate::exit::{At, Error, Failure, Step};
 use crate::journal::Journal;
@@ -35,6 +35,7 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
     sys::close_on_exec_above_stderr().map_err(|e| Error::system("close_range", e)).at(Step::Claim)?;
 
     claim::is_the_unit(name).at(Step::Claim)?;
+    let own_cgroup = cgroup::of_unit(name).at(Step::Claim)?;
 
     // What the container is to be.
     let container = read::container(name, journal).at(Step::Config)?;
@@ -50,12 +51,15 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
     if ids.is_some() {
         run.open_for_traversal().at(Step::Rootfs)?;
     }
+    if let Some(left_out) = bundle::left_out(base.as_ref()) {
+        journal.warning(Step::Bundle, left_out);
+    }
     let bundle_root = bundle::base_root(&container.root.source, base.as_ref());
     let rootfs = rootfs::mount_root(&container.root, bundle_root.as_deref(), &run, owner).at(Step::Rootfs)?;
     let mounts = mounts::prepare(&container.mounts, &rootfs, &run, !account.is_root()).at(Step::Rootfs)?;
 
     // Its cgroup, below the one whose limits PID 1 has set.
-    let cgroup = UnitCgroup::prepare(&container.name).at(Step::Cgroup)?;
+    let cgroup = UnitCgroup::prepare(own_cgroup).at(Step::Cgroup)?;
     for controller in cgroup.delegate_controllers().at(Step::Cgroup)? {
         journal
             .warning(Step::Cgroup, &format!("cannot hand on the cgroup controller {controller}, ignoring"));
@@ -78,7 +82,7 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
     };
     let spec = bundle::assemble(parts).at(Step::Bundle)?;
     let places = Places {
-        bundle: run.make("bundle", 0o750).at(Step::Bundle)?,
+        bundle: run.make("bundle", 0o500).at(Step::Bundle)?,
         state: run.make_owned("runtime", &account).at(Step::Bundle)?,
     };
     bundle::write(&spec, &places.bundle, &account).at(Step::Bundle)?;

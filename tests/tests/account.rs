@@ -116,6 +116,24 @@ on_every_machine! {
         assert!(journal.contains("executable file `/bin/gone` not found"), "{journal}");
     }
 
+    fn the_configs_secrets_are_the_accounts_alone(machine: &Machine) {
+        // Debian gives system accounts the group nogroup by default: half the host may be in it.
+        machine.shell("useradd --system -g nogroup ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid").succeeds();
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.container(
+            "web",
+            "user = \"ct-web\"\n[root]\npath = \"/srv/rootfs\"\n\
+             [process]\ncommand = [\"/bin/sleep\", \"1000\"]\nenv = { SECRET = \"hunter2\" }\n",
+        );
+        machine.daemon_reload();
+        machine.start("ct@web");
+        machine.shell("grep -q hunter2 /run/ct/web/bundle/config.json").succeeds();
+        for who in ["--reuid nobody --regid nogroup --clear-groups", "--reuid 200000 --regid 200000 --clear-groups"] {
+            machine.shell(&format!("setpriv {who} cat /run/ct/web/bundle/config.json")).fails();
+            machine.shell(&format!("setpriv {who} ls /run/ct/web")).fails();
+        }
+    }
+
     fn explicit_maps_and_missing_ranges(machine: &Machine) {
         machine.shell("useradd --system --no-create-home ct-web; : >/etc/subuid; : >/etc/subgid").succeeds();
         machine.busybox_rootfs("/srv/rootfs");

@@ -19,14 +19,18 @@ on_every_machine! {
     fn each_cause_has_its_status_and_its_line(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
         machine.shell("mkdir /srv/empty /srv/bad; echo '{ nonsense' >/srv/bad/config.json").succeeds();
+        machine.shell("mkdir /srv/half /srv/devlink /srv/canary; ln -s /srv/canary /srv/devlink/dev").succeeds();
+        machine.write_file("/srv/half/config.json", 0o644, "{\"ociVersion\": \"1.0.0\", \"root\": {\"path\": \"/srv/rootfs\"}}");
         machine.write_file("/usr/local/bin/not-executable", 0o644, "#!/bin/sh\n");
         machine.write_file("/usr/local/bin/says-nothing", 0o755, "#!/bin/sh\nexit 3\n");
         machine.write_file("/usr/local/bin/makes-nothing", 0o755, "#!/bin/sh\nexit 0\n");
         let root = "[root]\npath = \"/srv/rootfs\"\n";
-        let cases: [(&str, String, u64, &str); 14] = [
+        let cases: [(&str, String, u64, &str); 16] = [
             ("noroot", format!("[root]\npath = \"/srv/nowhere\"\n{SLEEP}"), 66, "no such rootfs: /srv/nowhere"),
             ("fileroot", format!("[root]\npath = \"/etc/passwd\"\n{SLEEP}"), 66, "no such rootfs: /etc/passwd: not a dir"),
             ("nolayer", format!("[root]\nlayers = [\"gone\"]\nwritable = \"no\"\n{SLEEP}"), 66, "no such layer: /var/lib/ct/layers/gone"),
+            ("devlink", format!("[root]\npath = \"/srv/devlink\"\n{SLEEP}"), 78, "/dev of the root file system is a symbolic link"),
+            ("halfbundle", format!("[root]\nbundle = \"/srv/half\"\n{SLEEP}"), 78, "/srv/half/config.json: it has no \"process\""),
             ("nobundle", format!("[root]\nbundle = \"/srv/gone\"\n{SLEEP}"), 66, "no such bundle: /srv/gone"),
             ("noconfig", format!("[root]\nbundle = \"/srv/empty\"\n{SLEEP}"), 66, "no such bundle config: /srv/empty/config.json"),
             ("badconfig", format!("[root]\nbundle = \"/srv/bad\"\n{SLEEP}"), 78, "/srv/bad/config.json: "),

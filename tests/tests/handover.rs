@@ -102,6 +102,35 @@ on_every_machine! {
         }
     }
 
+    fn power_off_at_once_is_a_clean_end(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        let boot = "[security]\ncapabilities = { add = [\"CAP_SYS_BOOT\"] }\n";
+        machine.container("web", &(script("crun", "exec poweroff -f") + boot));
+        machine.daemon_reload();
+        for _ in 0..20 {
+            machine.start("ct@web");
+            machine.wait_for("ct@web", "ActiveState", "inactive");
+            assert_eq!(machine.show("ct@web", "Result"), "success");
+        }
+    }
+
+    fn a_stop_in_the_middle_of_a_start_is_no_failure(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.write_file("/usr/local/bin/hangs", 0o755, "#!/bin/sh\necho hanging\nsleep 1000\n");
+        for signal in ["SIGTERM", "SIGQUIT", "SIGUSR1"] {
+            machine.container(
+                "web",
+                &(script("/usr/local/bin/hangs", "true") + &format!("[stop]\nsignal = {signal:?}\n")),
+            );
+            machine.daemon_reload();
+            machine.run(["systemctl", "start", "--no-block", "ct@web"]).succeeds();
+            machine.wait_until("journalctl --sync; journalctl -u ct@web -o cat | grep -qx hanging");
+            machine.stop("ct@web");
+            assert_eq!(machine.show("ct@web", "Result"), "success", "{signal}");
+            machine.run(["journalctl", "--rotate", "--vacuum-time=1s"]).succeeds();
+        }
+    }
+
     fn stop_sends_the_signal_waits_and_then_kills(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
         let stop = "[stop]\nsignal = \"SIGQUIT\"\ntimeout = \"2s\"\n";

@@ -10,6 +10,12 @@ use super::{BadValue, bad, parse_number};
 pub struct Signal(pub i32);
 
 impl Signal {
+    /// Whether a process that this signal killed has crashed, or was killed by force.
+    pub fn is_sign_of_failure(self) -> bool {
+        // ILL, TRAP, ABRT, BUS, FPE, KILL, SEGV, XCPU, XFSZ, SYS
+        [4, 5, 6, 7, 8, 9, 11, 24, 25, 31].contains(&self.0)
+    }
+
     /// SIGTERM
     pub const TERM: Self = Self(15);
     /// SIGRTMIN+3: what a systemd takes as "halt".
