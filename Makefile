@@ -8,8 +8,14 @@ CARGO = cargo
 # In CI the versions are those of Cargo.lock; a developer's edit of a Cargo.toml may update it.
 CARGO_FLAGS = $(if $(CI),--locked)
 
+# Naming the target keeps the flags below from build scripts and procedural macros, which cannot be static.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+# Static: the generator runs before anything is sure to be there and must never load a name service (NSS), and the
+# helper is part of every start.
+STATIC = -C target-feature=+crt-static
+
 # What is installed: one line for each folder, MODE FOLDER FILES. The paths are those of the units, hence no PREFIX.
-PROGRAM = $(TARGET)/release
+PROGRAM = $(TARGET)/$(HOST)/release
 define FOLDERS
 $(call folder,0755,/usr/lib/systemd/system-generators,$(PROGRAM)/ct-generator)
 $(call folder,0755,/usr/libexec/ct,$(PROGRAM)/ct-helper)
@@ -32,7 +38,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 build: ## compile the programs, optimised
-	$(CARGO) build $(CARGO_FLAGS) --release --workspace --exclude ct-tests
+	RUSTFLAGS="$(RUSTFLAGS) $(STATIC)" $(CARGO) build $(CARGO_FLAGS) --release --target $(HOST) --workspace --exclude ct-tests
 
 install: folder = $(if $(3),install -d $(DESTDIR)$(2) && install -m $(1) $(3) $(DESTDIR)$(2)/)
 install: ## put programs and units below DESTDIR; `make build` comes first

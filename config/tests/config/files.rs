@@ -92,7 +92,7 @@ fn what_is_no_config_is_passed_over() {
 #[test]
 fn names_that_are_none_are_problems_of_the_directory() {
     let root = FakeRoot::new("names");
-    for name in ["a b.toml", "-a.toml", "a..b.toml", "layers.toml", "ä.toml"] {
+    for name in ["a b.toml", "-a.toml", "a..b.toml", "containers.toml", "layers.toml", "ä.toml"] {
         root.write(&format!("{ETC}/{name}"), MINIMAL);
     }
     root.write(&format!("{ETC}/good.toml"), MINIMAL);
@@ -103,7 +103,8 @@ fn names_that_are_none_are_problems_of_the_directory() {
         "/etc/ct/containers/-a.toml: \"-a\" is not a container name: it must begin with a letter or a digit",
         "/etc/ct/containers/a b.toml: \"a b\" is not a container name: only letters, digits, \"_\", \".\" and \"-\" are allowed",
         "/etc/ct/containers/a..b.toml: \"a..b\" is not a container name: it contains \"..\"",
-        "/etc/ct/containers/layers.toml: \"layers\" is not a container name: the name is reserved, /var/lib/ct/layers/ holds the layers",
+        "/etc/ct/containers/containers.toml: \"containers\" is not a container name: it is reserved, ct keeps other things in directories of this name",
+        "/etc/ct/containers/layers.toml: \"layers\" is not a container name: it is reserved, ct keeps other things in directories of this name",
         "/etc/ct/containers/ä.toml: \"ä\" is not a container name: it must begin with a letter or a digit",
     ];
     assert_eq!(problems, want);

@@ -77,6 +77,7 @@ fn everything() {
         "MemoryMax=536870912",
         "TasksMax=512",
         "KillSignal=SIGQUIT",
+        "SuccessExitStatus=SIGQUIT",
         "TimeoutStopSec=30s",
         "Restart=on-failure",
         "RestartSec=1s",
