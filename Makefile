@@ -15,7 +15,8 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC = -C target-feature=+crt-static
 
 # What is installed: one line for each folder, MODE FOLDER FILES. The paths are those of the units, hence no PREFIX.
-PROGRAM = $(TARGET)/$(HOST)/release
+# Without `make build`, what a plain `cargo build --release` left.
+PROGRAM = $(firstword $(wildcard $(TARGET)/$(HOST)/release) $(TARGET)/release)
 define FOLDERS
 $(call folder,0755,/usr/lib/systemd/system-generators,$(PROGRAM)/ct-generator)
 $(call folder,0755,/usr/libexec/ct,$(PROGRAM)/ct-helper)

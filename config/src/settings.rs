@@ -143,7 +143,12 @@ fn service_section(container: &Container) -> Vec<Property> {
         add(resource.directive(), Value::Limit(*limit));
     }
     for device in &container.security.devices {
-        add("DeviceAllow", Value::Lines(vec![format!("{} {}", device.source.display(), device.access)]));
+        // `m` besides, for the runtime to make the node: a second node of the same device opens no other door.
+        let make = if device.access.contains('m') { "" } else { "m" };
+        add(
+            "DeviceAllow",
+            Value::Lines(vec![format!("{} {}{make}", device.source.display(), device.access)]),
+        );
     }
     container.resources.iter().for_each(|property| add(property.name, property.value.clone()));
     if let Some(signal) = kill_signal(container) {

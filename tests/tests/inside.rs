@@ -162,6 +162,45 @@ on_every_machine! {
         }
     }
 
+    fn networks_are_the_hosts_none_or_one_by_path(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid").succeeds();
+        machine.shell("ip link add host-only type veth peer name host-peer; ip netns add other; ip -n other link add inside type veth peer name inside-peer").succeeds();
+        let links = "ip -o link | sed 's/[0-9]*: \\([^:@]*\\).*/\\1/'; ls /sys/class/net >/dev/null && echo sys";
+        for (through, runtime) in [("", "crun"), ("", "runc"), ("user = \"ct-web\"\n", "crun")] {
+            let seen = |name: &str, mode: &str| {
+                let toml = script(runtime, "path = \"/srv/rootfs\"", links, &format!("[network]\nmode = {mode:?}\n"));
+                report(machine, &format!("{runtime}{}{name}", through.len()), &format!("{through}{toml}"))
+            };
+            assert_eq!(seen("none", "none"), "lo\nsys\n", "{runtime} {through}");
+            assert!(seen("host", "host").contains("host-only\n"), "{runtime} {through}");
+            // Nobody without rights in it may enter a network namespace of root's.
+            if through.is_empty() {
+                assert!(seen("ns", "ns:/run/netns/other").contains("inside\n"), "{runtime}");
+            }
+        }
+        machine.shell("ip netns del other; ip link del host-only").succeeds();
+    }
+
+    fn devices_are_those_of_the_config_and_no_others(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        for runtime in RUNTIMES {
+            let look = "exec 3<>/dev/fuse && echo opened; stat -c %t:%T /dev/fuse; \
+                        mknod /tmp/kmsg c 1 11 2>&1 && cat /tmp/kmsg; for f in null zero full random urandom tty; do \
+                        test -c /dev/$f || echo no $f; done; head -c 1 /dev/urandom | wc -c";
+            let more = "[security]\ndevices = [\"/dev/fuse:rw\"]\ncapabilities = { add = [\"CAP_MKNOD\"] }\n";
+            let seen = report(machine, runtime, &script(runtime, "path = \"/srv/rootfs\"", look, more));
+            assert!(seen.starts_with("opened\na:e5\n") && seen.ends_with("\n1\n"), "{runtime}: {seen}");
+            assert!(seen.contains("Operation not permitted"), "{runtime}: another device is not to be had: {seen}");
+            assert!(!seen.contains("no "), "{runtime}: {seen}");
+        }
+        let missing = script("crun", "path = \"/srv/rootfs\"", "true", "[security]\ndevices = [\"/dev/gone\"]\n");
+        machine.container("missing", &missing);
+        machine.daemon_reload();
+        machine.try_start("ct@missing").fails();
+        assert_eq!(machine.show_number("ct@missing", "ExecMainStatus"), 66);
+    }
+
     fn read_only_goes_for_what_is_mounted_below(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
         machine.shell("mkdir -p /srv/data/below /srv/rootfs/data; mount -t tmpfs below /srv/data/below").succeeds();

@@ -72,7 +72,7 @@ fn everything() {
         "LimitCORE=0",
         "LimitMEMLOCK=infinity",
         "LimitNOFILE=1024:65536",
-        "DeviceAllow=/dev/fuse rw",
+        "DeviceAllow=/dev/fuse rwm",
         "CPUQuota=150%",
         "MemoryMax=536870912",
         "TasksMax=512",
