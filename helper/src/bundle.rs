@@ -60,6 +60,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) cgroup: PathBuf,
     /// Whether the runtime must be told the limit of open files that PID 1 has set already.
     pub(crate) repeat_open_files: bool,
+    /// Whether the runtime must be told the devices that PID 1 allows already.
+    pub(crate) repeat_devices: bool,
     /// Whether the runtime can set supplementary groups that nobody asked for by name.
     pub(crate) implied_groups: bool,
     /// `[[mount]]`, with sources that the runtime can reach.
@@ -153,7 +155,11 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
         _ => mounts::defaults(container, parts.ids, system_init)?,
     };
     mounts::add(&mut all_mounts, &parts.mounts)?;
-    devices::add(&mut linux, &mut all_mounts, &container.security.devices, parts.ids.is_some())?;
+    let node_rules =
+        devices::add(&mut linux, &mut all_mounts, &container.security.devices, parts.ids.is_some())?;
+    if parts.repeat_devices && !node_rules.is_empty() {
+        linux.set_resources(Some(devices::with_rules(linux.resources().clone(), node_rules)));
+    }
     spec.set_mounts(Some(all_mounts));
     spec.set_linux(Some(linux));
     Ok(spec)

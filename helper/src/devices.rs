@@ -10,18 +10,23 @@ use std::path::Path;
 
 use ct_config::container::Device;
 use nix::sys::stat::{major, minor};
-use oci_spec::runtime::{Linux, LinuxDeviceBuilder, LinuxDeviceType, Mount, MountBuilder};
+use oci_spec::runtime::{
+    Linux, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType, LinuxResources,
+    Mount, MountBuilder,
+};
 
 use crate::bundle::malformed;
 use crate::exit::Error;
 
 /// Adds the devices: as nodes, or, in a user namespace, where no node can be made, as bind mounts of the host's own.
+/// Returns the rules that allow the nodes, for a runtime that wants to be told.
 pub(crate) fn add(
     linux: &mut Linux,
     mounts: &mut Vec<Mount>,
     devices: &[Device],
     in_user_namespace: bool,
-) -> Result<(), Error> {
+) -> Result<Vec<LinuxDeviceCgroup>, Error> {
+    let mut rules = Vec::new();
     for device in devices {
         let (kind, metadata) = look_at(&device.source)?;
         if in_user_namespace {
@@ -31,11 +36,14 @@ pub(crate) fn add(
             mounts.push(mount.options(options).build().map_err(malformed)?);
             continue;
         }
+        let (major, minor) = (major(metadata.rdev()).cast_signed(), minor(metadata.rdev()).cast_signed());
+        let rule = LinuxDeviceCgroupBuilder::default().allow(true).typ(kind).major(major).minor(minor);
+        rules.push(rule.access(device.access.clone()).build().map_err(malformed)?);
         let node = LinuxDeviceBuilder::default()
             .path(&device.target)
             .typ(kind)
-            .major(major(metadata.rdev()).cast_signed())
-            .minor(minor(metadata.rdev()).cast_signed())
+            .major(major)
+            .minor(minor)
             .file_mode(metadata.mode() & 0o777)
             .uid(metadata.uid())
             .gid(metadata.gid());
@@ -43,7 +51,16 @@ pub(crate) fn add(
         nodes.push(node.build().map_err(malformed)?);
         linux.set_devices(Some(nodes));
     }
-    Ok(())
+    Ok(rules)
+}
+
+/// The resources of a container with these rules for devices besides.
+pub(crate) fn with_rules(resources: Option<LinuxResources>, rules: Vec<LinuxDeviceCgroup>) -> LinuxResources {
+    let mut resources = resources.unwrap_or_default();
+    let mut all = resources.devices().clone().unwrap_or_default();
+    all.extend(rules);
+    resources.set_devices(Some(all));
+    resources
 }
 
 fn look_at(path: &Path) -> Result<(LinuxDeviceType, std::fs::Metadata), Error> {

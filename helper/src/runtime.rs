@@ -86,6 +86,12 @@ impl<'a> Runtime<'a> {
         self.configured.family == RuntimeFamily::Runc
     }
 
+    /// Whether the runtime refuses every device that config.json does not allow by a rule, beside what PID 1 refuses.
+    /// crun attaches a program of its own only where there are rules, and wants CAP_SYS_RESOURCE for it.
+    pub(crate) fn refuses_devices(&self) -> bool {
+        self.configured.family == RuntimeFamily::Runc
+    }
+
     /// Creates and starts the container, as the account, and returns the pid of its init: a child of this process, not
     /// yet waited for.
     pub(crate) fn run(

@@ -77,6 +77,7 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
         ids: ids.as_ref(),
         cgroup: cgroup.payload(),
         repeat_open_files: runtime.raises_open_files(),
+        repeat_devices: runtime.refuses_devices(),
         implied_groups: account.is_root() || !runtime.insists_on_being_root(),
         mounts,
     };
