@@ -84,6 +84,9 @@ on_every_machine! {
                        env >>/tmp/witness; ls -l /proc/self/fd >>/tmp/witness; cat /proc/self/cgroup >>/tmp/witness;; esac\n\
                        exec crun \"$@\"\n";
         machine.write_file("/usr/local/bin/crun-witness", 0o755, witness);
+        // Groups that the helper has must not be the account's.
+        let drop_in = "[Service]\nSupplementaryGroups=disk adm\n";
+        machine.write_file("/etc/systemd/system/ct@web.service.d/90-groups.conf", 0o644, drop_in);
         machine.container(
             "web",
             "runtime = \"/usr/local/bin/crun-witness\"\nuser = \"ct-web\"\n[root]\npath = \"/srv/rootfs\"\n\
@@ -94,6 +97,7 @@ on_every_machine! {
         let witness = machine.read_file("/tmp/witness");
         let (id, rest) = witness.split_once('\n').unwrap();
         assert!(id.starts_with("uid=") && id.contains("(ct-web) gid=") && !id.contains("(root)"), "{id}");
+        assert!(!id.contains("disk") && !id.contains("adm"), "{id}");
         for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
             assert!(rest.lines().any(|line| words(line) == format!("{set}: 0000000000000000")), "{set}\n{rest}");
         }

@@ -42,6 +42,19 @@ on_every_machine! {
         }
     }
 
+    fn output_is_the_journals_and_cannot_raise_its_own_priority(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        for runtime in RUNTIMES {
+            report(machine, runtime, &script(runtime, "path = \"/srv/rootfs\"", "echo '<0>alarm'; echo bare >&2", ""));
+            let entries = machine.journal_entries(&format!("ct@{runtime}"));
+            let entry = |message: &str| entries.iter().find(|entry| entry["MESSAGE"] == message);
+            let alarm = entry("<0>alarm").expect("the line as it was printed");
+            assert_eq!(alarm["PRIORITY"], "6", "{runtime}");
+            assert_eq!(alarm["_SYSTEMD_UNIT"], format!("ct@{runtime}.service"));
+            assert!(entry("bare").is_some(), "{runtime}: standard error is logged, too");
+        }
+    }
+
     fn only_three_descriptors_are_open(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
         // PID 1 gives the helper more than it should pass on: descriptors of its own and of a store.
