@@ -28,10 +28,7 @@ impl Sandbox {
     pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        // A tmpfs where there is one, as /run/systemd/generator is: thousands of files on a busy disk take seconds.
-        let memory = Path::new("/dev/shm");
-        let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let path = base.join(format!("ct-generator-{}-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("ct-generator-{}-{number}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("root")).unwrap();
         fs::create_dir_all(path.join("out")).unwrap();
