@@ -26,9 +26,19 @@ pub(crate) enum Entry {
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// On a tmpfs where there is one, as /run/systemd/generator is: thousands of files on a busy disk take seconds.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::below(memory) } else { Self::new() }
+    }
+
+    fn below(base: &Path) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("ct-generator-{}-{number}", std::process::id()));
+        let path = base.join(format!("ct-generator-{}-{number}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("root")).unwrap();
         fs::create_dir_all(path.join("out")).unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::sandbox::Sandbox;
 
 fn containers(count: usize) -> Sandbox {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::in_memory();
     for number in 0..count {
         let before = number.checked_sub(1).map(|before| format!(", \"c{before}\"")).unwrap_or_default();
         let config = format!(
