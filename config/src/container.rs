@@ -44,10 +44,14 @@ pub struct Container {
     pub depends: Depends,
     /// Whether and when boot starts it.
     pub autostart: Autostart,
+    /// When it counts as started.
+    pub ready: Ready,
     /// How it is stopped.
     pub stop: Stop,
     /// When systemd starts it again.
     pub restart: Restart,
+    /// Programs of the host that run along with it.
+    pub hooks: Hooks,
     /// The network namespace; `None` leaves it to a bundle and is `Network::None` otherwise.
     pub network: Option<Network>,
     /// Capabilities, seccomp, devices.
@@ -104,6 +108,22 @@ pub struct Root {
     pub source: RootSource,
     /// What happens to what the container writes. For a bundle `None` keeps the bundle's `root.readonly`.
     pub writable: Option<Writable>,
+    /// Its files are shown with the ids of the container's user namespace, and belong to others on disk.
+    pub idmap: bool,
+    /// Whether files of /proc come from lxcfs.
+    pub lxcfs: Lxcfs,
+}
+
+/// `root.lxcfs`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lxcfs {
+    /// The kernel's own.
+    #[default]
+    No,
+    /// lxcfs where it runs.
+    Auto,
+    /// lxcfs, and no container without it.
+    Yes,
 }
 
 /// Where the root file system comes from.
@@ -146,6 +166,8 @@ pub struct Process {
     pub group: Option<IdName>,
     /// Supplementary groups inside the container.
     pub groups: Vec<IdName>,
+    /// A small init of the host runs as process 1 in front of the command.
+    pub init: bool,
 }
 
 /// One entry of `process.env_file`.
@@ -269,6 +291,8 @@ pub struct Autostart {
     pub enabled: bool,
     /// Lower first.
     pub priority: i32,
+    /// Pause after it is ready before boot starts the next in its lane.
+    pub delay: Timespan,
 }
 
 impl Autostart {
@@ -276,13 +300,47 @@ impl Autostart {
     pub const DEFAULT_PRIORITY: i32 = 1000;
 }
 
+/// `[ready]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// What makes it ready.
+    pub when: ReadyWhen,
+    /// How long that may take, from the start of its init; does not matter for [`ReadyWhen::Started`].
+    pub timeout: Timespan,
+}
+
+/// What makes a container ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadyWhen {
+    /// The runtime has started it.
+    Started,
+    /// A command inside has exited with 0.
+    Command {
+        /// The argument vector; never empty.
+        command: Vec<String>,
+        /// Pause between two runs, never infinite.
+        interval: Timespan,
+        /// How long one run may take before it is killed.
+        timeout: Timespan,
+    },
+    /// It has said READY=1 itself, see sd_notify(3).
+    Notified {
+        /// `WatchdogSec=`: the longest pause between two WATCHDOG=1.
+        watchdog: Option<Timespan>,
+    },
+}
+
 /// `[stop]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
     /// `KillSignal=`; `None` is SIGTERM, or what the init named by the command expects.
     pub signal: Option<Signal>,
     /// `TimeoutStopSec=`
     pub timeout: Option<Timespan>,
+    /// Run inside before the signal; never empty.
+    pub command: Option<Vec<String>>,
+    /// How long it may take before it is killed.
+    pub command_timeout: Timespan,
 }
 
 /// `[restart]`
@@ -292,6 +350,10 @@ pub struct Restart {
     pub policy: Option<RestartPolicy>,
     /// `RestartSec=`
     pub delay: Option<Timespan>,
+    /// `StartLimitBurst=`
+    pub start_limit_burst: Option<u32>,
+    /// `StartLimitIntervalSec=`
+    pub start_limit_interval: Option<Timespan>,
 }
 
 /// `Restart=` of systemd.service(5).
@@ -305,6 +367,21 @@ pub enum RestartPolicy {
     OnAbnormal,
     OnAbort,
     OnWatchdog,
+}
+
+/// `[hooks]`: programs of the host, run as root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hooks {
+    /// Before the container is created, in the mount namespace that it is made from. One that fails fails the start.
+    pub pre_start: Vec<Vec<String>>,
+    /// After it is ready.
+    pub post_start: Vec<Vec<String>>,
+    /// Before it is told to stop.
+    pub pre_stop: Vec<Vec<String>>,
+    /// After it has ended, also when it never started.
+    pub post_stop: Vec<Vec<String>>,
+    /// How long each of them may take before it is killed.
+    pub timeout: Timespan,
 }
 
 /// `[network]`

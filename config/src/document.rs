@@ -413,5 +413,5 @@ fn find_control(text: &str, lines_and_tabs: bool) -> Option<char> {
 
 /// Arguments and the environment: no line of a unit file is made of them. A script for `sh -c` has several lines.
 fn is_for_the_container(path: &[&str]) -> bool {
-    matches!(path, ["process", "command"] | ["process", "env", _])
+    matches!(path, ["process" | "ready" | "stop", "command"] | ["process", "env", _] | ["hooks", _])
 }

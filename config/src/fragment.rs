@@ -98,6 +98,18 @@ pub struct Root {
     pub writable: Option<Writable>,
     /// An id-mapped mount, to share one root file system between containers with other id ranges.
     pub idmap: Option<Spanned<bool>>,
+    /// no (default), auto, or yes: files of /proc from lxcfs.
+    pub lxcfs: Option<Lxcfs>,
+}
+
+/// `root.lxcfs`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "said at crate::container::Lxcfs")]
+pub enum Lxcfs {
+    No,
+    Auto,
+    Yes,
 }
 
 /// `root.writable`
@@ -246,11 +258,15 @@ pub struct Autostart {
 pub struct Ready {
     /// Run inside until it exits with 0.
     pub command: Option<List>,
-    /// Pause between two runs.
+    /// Pause between two runs; default 250ms.
     pub interval: Option<Spanned<Scalar>>,
+    /// How long one run may take; default 10s.
+    pub command_timeout: Option<Spanned<Scalar>>,
     /// The container itself sends READY=1.
     pub notify: Option<Spanned<bool>>,
-    /// How long it may take.
+    /// The longest pause between two WATCHDOG=1 of the container.
+    pub watchdog: Option<Spanned<Scalar>>,
+    /// How long it may take to be ready; default 90s.
     pub timeout: Option<Spanned<Scalar>>,
 }
 
@@ -262,6 +278,10 @@ pub struct Stop {
     pub signal: Option<Spanned<Scalar>>,
     /// Then it is killed.
     pub timeout: Option<Spanned<Scalar>>,
+    /// Run inside before the signal.
+    pub command: Option<List>,
+    /// How long that may take; default 10s.
+    pub command_timeout: Option<Spanned<Scalar>>,
 }
 
 /// `[restart]`
@@ -272,6 +292,10 @@ pub struct Restart {
     pub policy: Option<RestartPolicy>,
     /// Pause before.
     pub delay: Option<Spanned<Scalar>>,
+    /// `StartLimitBurst=` of systemd.unit(5).
+    pub start_limit_burst: Option<Spanned<i64>>,
+    /// `StartLimitIntervalSec=` of systemd.unit(5).
+    pub start_limit_interval: Option<Spanned<Scalar>>,
 }
 
 /// `restart.policy`
@@ -296,8 +320,12 @@ pub struct Hooks {
     pub pre_start: Option<Spanned<Vec<List>>>,
     /// After it is started.
     pub post_start: Option<Spanned<Vec<List>>>,
+    /// Before it is told to stop.
+    pub pre_stop: Option<Spanned<Vec<List>>>,
     /// After it has ended.
     pub post_stop: Option<Spanned<Vec<List>>>,
+    /// How long each of them may take; default 30s.
+    pub timeout: Option<Spanned<Scalar>>,
 }
 
 /// `[network]`

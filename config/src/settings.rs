@@ -5,13 +5,19 @@
 use std::path::{Path, PathBuf};
 
 use crate::container::{
-    Container, Dependency, Depends, Directive, OomPolicy, RestartPolicy, RootSource, Writable,
+    Container, Dependency, Depends, Directive, Hooks, OomPolicy, ReadyWhen, RestartPolicy, RootSource,
+    Writable,
 };
 use crate::name::UnitName;
 use crate::value::{Limit, Signal, Size, Timespan};
 
 /// The container's init when neither its config nor a bundle says what it is.
 pub const DEFAULT_COMMAND: &str = "/sbin/init";
+
+/// The program that the units run.
+pub const HELPER: &str = "/usr/libexec/ct/ct-helper";
+/// How long systemd gives each part of a start, DefaultTimeoutStartSec=, in microseconds.
+const START_TIMEOUT: u64 = 90_000_000;
 
 /// What `ct@NAME.service` gets on top of the static template.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,6 +73,8 @@ pub enum Value {
     Lines(Vec<String>),
     /// `Environment=` assignments.
     Environment(Vec<(String, String)>),
+    /// A command line of [`HELPER`] whose failure is logged and otherwise ignored; each argument arrives as it is.
+    Helper(Vec<String>),
 }
 
 /// Maps a container to the settings of its unit, always in the same order. A setting that may be given several times
@@ -109,6 +117,13 @@ fn unit_section(container: &Container) -> Vec<Property> {
         if !units.is_empty() {
             add(name, Value::Units(units));
         }
+    }
+    let restart = &container.restart;
+    if let Some(interval) = restart.start_limit_interval {
+        add("StartLimitIntervalSec", Value::Time(interval));
+    }
+    if let Some(burst) = restart.start_limit_burst {
+        add("StartLimitBurst", Value::Integer(burst.into()));
     }
     for path in needed_paths(container) {
         add("RequiresMountsFor", Value::Path(path.to_owned()));
@@ -162,6 +177,10 @@ fn service_section(container: &Container) -> Vec<Property> {
     if let Some(timeout) = container.stop.timeout {
         add("TimeoutStopSec", Value::Time(timeout));
     }
+    if let ReadyWhen::Notified { watchdog: Some(span) } = container.ready.when {
+        add("WatchdogSec", Value::Time(span));
+    }
+    commands(container).into_iter().for_each(|(name, value)| add(name, value));
     if let Some(policy) = container.restart.policy {
         add("Restart", Value::Word(restart_policy(policy)));
     }
@@ -178,6 +197,31 @@ fn service_section(container: &Container) -> Vec<Property> {
     let digest = ("CT_CONFIG_DIGEST".to_owned(), container.digest.0.clone());
     add("Environment", Value::Environment(vec![digest]));
     service
+}
+
+/// What systemd runs beside the container itself: hooks, and a stop that is more than a signal.
+fn commands(container: &Container) -> Vec<(&'static str, Value)> {
+    let name = container.name.as_str();
+    let helper = |words: &[&str]| Value::Helper(words.iter().map(|word| (*word).to_owned()).collect());
+    let Hooks { post_start, pre_stop, post_stop, timeout, .. } = &container.hooks;
+    let mut commands = Vec::new();
+    if !post_start.is_empty() {
+        commands.push(("ExecStartPost", helper(&["hook", name, "post_start"])));
+        // Hooks are killed at their own timeout, and no container is for the sake of one.
+        if let Timespan::Finite(each) = timeout {
+            let all = each.saturating_mul(post_start.len() as u64);
+            commands
+                .push(("TimeoutStartSec", Value::Time(Timespan::Finite(all.saturating_add(START_TIMEOUT)))));
+        }
+    }
+    if !pre_stop.is_empty() || container.stop.command.is_some() {
+        commands.push(("ExecStop", helper(&["stop", name])));
+    }
+    // Whether a bundle has hooks of its own for this moment only its config.json tells.
+    if !post_stop.is_empty() || matches!(container.root.source, RootSource::Bundle(_)) {
+        commands.push(("ExecStopPost", helper(&["hook", name, "post_stop"])));
+    }
+    commands
 }
 
 fn oom_policy(policy: Option<OomPolicy>) -> &'static str {

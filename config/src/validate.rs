@@ -3,6 +3,7 @@
 //! collected; a container with any is not made.
 
 mod isolation;
+mod lifecycle;
 mod process;
 mod unit;
 
@@ -11,7 +12,9 @@ use std::path::{Component, Path, PathBuf};
 
 use toml::Spanned;
 
-use crate::container::{AccountName, Container, Digest, Root, RootSource, Runtime, RuntimeFamily, Writable};
+use crate::container::{
+    AccountName, Container, Digest, Lxcfs, Root, RootSource, Runtime, RuntimeFamily, Writable,
+};
 use crate::document::{MAX_PROBLEMS, ROOT_SOURCES, SourceMap, Span};
 use crate::fragment::{self, Fragment, List, Scalar, Text};
 use crate::host::Host;
@@ -59,8 +62,9 @@ pub(crate) fn container(
     if let Some(pod) = &fragment.pod {
         check.problem(pod, "pod", NOT_YET);
     }
-    check.not_yet(&fragment);
-    let root = check.root(fragment.root.unwrap_or_default(), incomplete, &files);
+    let root = fragment.root.unwrap_or_default();
+    check.idmap_has_ids(&root, fragment.user.is_some() || fragment.idmap.is_some());
+    let root = check.root(root, incomplete, &files);
     let (extra_unit, extra_service) = check.systemd(fragment.systemd.unwrap_or_default());
     let container = Container {
         description: fragment.description.map(Spanned::into_inner).filter(|text| !text.is_empty()),
@@ -76,8 +80,10 @@ pub(crate) fn container(
         oom: check.oom(fragment.oom.unwrap_or_default()),
         depends: check.depends(fragment.depends.unwrap_or_default(), &name),
         autostart: check.autostart(fragment.autostart.unwrap_or_default()),
+        ready: check.ready(fragment.ready.unwrap_or_default()),
         stop: check.stop(fragment.stop.unwrap_or_default()),
         restart: check.restart(fragment.restart.unwrap_or_default()),
+        hooks: check.hooks(fragment.hooks.unwrap_or_default()),
         network: fragment.network.and_then(|network| check.network(network)),
         security: check.security(fragment.security.unwrap_or_default()),
         root: root?,
@@ -129,54 +135,6 @@ impl Check<'_> {
         self.parsed(text, key, Timespan::parse(&text.get_ref().0))
     }
 
-    /// Keys that are checked but have no effect yet.
-    fn not_yet(&mut self, fragment: &Fragment) {
-        let root = fragment.root.as_ref().and_then(|root| root.idmap.as_ref());
-        let process = fragment.process.as_ref();
-        let ready = fragment.ready.as_ref();
-        let flags = [
-            ("root.idmap", root),
-            ("process.terminal", process.and_then(|process| process.terminal.as_ref())),
-            ("process.init", process.and_then(|process| process.init.as_ref())),
-            ("ready.notify", ready.and_then(|ready| ready.notify.as_ref())),
-        ];
-        for (key, flag) in flags {
-            if let Some(flag) = flag.filter(|flag| *flag.get_ref()) {
-                self.problem(flag, key, NOT_YET);
-            }
-        }
-        if let Some(command) =
-            ready.and_then(|ready| ready.command.as_ref()).filter(|c| !c.get_ref().is_empty())
-        {
-            self.problem(command, "ready.command", NOT_YET);
-        }
-        let spans = [
-            ("ready.interval", ready.and_then(|ready| ready.interval.as_ref())),
-            ("ready.timeout", ready.and_then(|ready| ready.timeout.as_ref())),
-            ("autostart.delay", fragment.autostart.as_ref().and_then(|autostart| autostart.delay.as_ref())),
-        ];
-        for (key, span) in spans {
-            let Some(span) = span else { continue };
-            match self.timespan(span, key) {
-                // No pause is what there is.
-                Some(Timespan::Finite(0)) if key == "autostart.delay" => {}
-                Some(_) => self.problem(span, key, NOT_YET),
-                None => {}
-            }
-        }
-        let hooks = fragment.hooks.as_ref();
-        let hooks = [
-            ("hooks.pre_start", hooks.and_then(|hooks| hooks.pre_start.as_ref())),
-            ("hooks.post_start", hooks.and_then(|hooks| hooks.post_start.as_ref())),
-            ("hooks.post_stop", hooks.and_then(|hooks| hooks.post_stop.as_ref())),
-        ];
-        for (key, list) in hooks {
-            if let Some(list) = list.filter(|list| !list.get_ref().is_empty()) {
-                self.problem(list, key, NOT_YET);
-            }
-        }
-    }
-
     /// `incomplete`: something of the files was lost, perhaps just this.
     fn root(&mut self, root: fragment::Root, incomplete: bool, files: &[PathBuf]) -> Option<Root> {
         let spans = [
@@ -218,7 +176,21 @@ impl Check<'_> {
             RootSource::Bundle(_) => writable,
             _ => Some(writable.unwrap_or_default()),
         };
-        Some(Root { source, writable })
+        let lxcfs = match root.lxcfs {
+            None | Some(fragment::Lxcfs::No) => Lxcfs::No,
+            Some(fragment::Lxcfs::Auto) => Lxcfs::Auto,
+            Some(fragment::Lxcfs::Yes) => Lxcfs::Yes,
+        };
+        let idmap = root.idmap.is_some_and(Spanned::into_inner);
+        Some(Root { source, writable, idmap, lxcfs })
+    }
+
+    /// An id-mapped root shows its files with the ids of a user namespace: there must be one.
+    fn idmap_has_ids(&mut self, root: &fragment::Root, has_ids: bool) {
+        if let Some(idmap) = root.idmap.as_ref().filter(|idmap| *idmap.get_ref() && !has_ids) {
+            let hint = Some("set [idmap], or `user` to an account with subordinate ids".to_owned());
+            self.hint(idmap, "root.idmap", "the container has no user namespace to map ids for", hint);
+        }
     }
 
     fn layers(&mut self, layers: &List) -> Vec<PathBuf> {

@@ -7,15 +7,13 @@ use std::path::{Path, PathBuf};
 
 use ct_config::container::Directive;
 use ct_config::name::{ContainerName, UnitName};
-use ct_config::settings::{Property, UnitSettings, Value};
+use ct_config::settings::{HELPER, Property, UnitSettings, Value};
 
 use crate::plan::Place;
 use crate::unit_file::{UnitFile, Unwritable};
 
 /// The template that every container is an instance of.
 pub const TEMPLATE: &str = "/usr/lib/systemd/system/ct@.service";
-/// The program that the template runs.
-const HELPER: &str = "/usr/libexec/ct/ct-helper";
 /// More reasons than this are counted only: the helper prints all of them.
 const MAX_REASONS: usize = 20;
 

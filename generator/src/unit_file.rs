@@ -10,7 +10,7 @@ use std::path::Path;
 
 use ct_config::container::Directive;
 use ct_config::name::UnitName;
-use ct_config::settings::{Property, Value};
+use ct_config::settings::{HELPER, Property, Value};
 use ct_config::value::render_percent;
 
 /// A unit file under construction, in a buffer that is used again for the next one.
@@ -91,6 +91,11 @@ impl<'a> UnitFile<'a> {
             Value::Signal(value) => self.plain(name, value),
             Value::Word(value) => self.parts(name, &[value]),
             Value::Units(units) => self.units(name, units.iter()),
+            Value::Helper(arguments) => {
+                self.assign(name);
+                self.text.push('-');
+                self.arguments(name, [HELPER].into_iter().chain(arguments.iter().map(String::as_str)));
+            }
             Value::Lines(lines) => lines.iter().for_each(|line| self.text(name, line)),
             Value::Environment(variables) => variables.iter().for_each(|(key, value)| {
                 self.assign(name);
@@ -156,6 +161,11 @@ impl<'a> UnitFile<'a> {
     pub fn command<'c>(&mut self, name: &str, argv: impl IntoIterator<Item = &'c str>) {
         self.parts(name, &[]);
         self.assign(name);
+        self.arguments(name, argv);
+    }
+
+    /// The arguments of a command line, to its end.
+    fn arguments<'c>(&mut self, name: &str, argv: impl IntoIterator<Item = &'c str>) {
         for (position, argument) in argv.into_iter().enumerate() {
             if position > 0 {
                 self.text.push(' ');

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use toml::Spanned;
 
-use super::{Check, parse_id, parse_path};
+use super::{Check, NOT_YET, parse_id, parse_path};
 use crate::container::{EnvFile, IdMap, IdName, IdRange, Process};
 use crate::fragment::{self, IdRanges, List, Scalar, Text};
 
 impl Check<'_> {
     pub(super) fn process(&mut self, process: fragment::Process) -> Process {
         Process {
-            command: process.command.map(|command| self.command(command)),
+            command: process.command.map(|command| self.command(command, "process.command")),
             cwd: process.cwd.map(|cwd| self.cwd(&cwd)),
             env: process
                 .env
@@ -34,14 +34,23 @@ impl Check<'_> {
                 .iter()
                 .filter_map(|group| self.id_name(group, "process.groups", "a group"))
                 .collect(),
+            init: self.init(process.terminal.as_ref(), process.init.as_ref()),
         }
     }
 
-    fn command(&mut self, command: List) -> Vec<String> {
+    fn init(&mut self, terminal: Option<&Spanned<bool>>, init: Option<&Spanned<bool>>) -> bool {
+        if let Some(terminal) = terminal.filter(|terminal| *terminal.get_ref()) {
+            self.problem(terminal, "process.terminal", NOT_YET);
+        }
+        init.is_some_and(|init| *init.get_ref())
+    }
+
+    /// An argument vector.
+    pub(super) fn command(&mut self, command: List, key: &str) -> Vec<String> {
         match command.get_ref().first() {
-            None => self.problem(&command, "process.command", "must not be empty"),
+            None => self.problem(&command, key, "must not be empty"),
             Some(program) if program.get_ref().is_empty() => {
-                self.problem(program, "process.command", "the program must not be empty");
+                self.problem(program, key, "the program must not be empty");
             }
             Some(_) => {}
         }

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What becomes of the unit: `[limits]`, `[resources]`, `[oom]`, `[depends]`, `[autostart]`, `[stop]`, `[restart]` and the
-//! verbatim directives.
+//! What becomes of the unit: `[limits]`, `[resources]`, `[oom]`, `[depends]`, `[autostart]` and the verbatim
+//! directives.
 
 use std::collections::BTreeMap;
 
-use toml::Spanned;
-
 use super::Check;
-use crate::container::{
-    Autostart, Dependency, Depends, Directive, Oom, OomPolicy, Restart, RestartPolicy, Stop,
-};
-use crate::fragment::{self, Scalar, Setting, Settings, Text};
+use crate::container::{Autostart, Dependency, Depends, Directive, Oom, OomPolicy};
+use crate::fragment::{self, Setting, Settings, Text};
 use crate::name::{ContainerName, UnitName};
 use crate::resource_control;
 use crate::settings::Property;
 use crate::suggest;
-use crate::value::{Limit, RlimitResource, Signal, Timespan};
+use crate::value::{Limit, RlimitResource, Timespan};
 
 /// Longer lists are refused.
 const MAX_DEPENDENCIES: usize = 1000;
@@ -150,35 +146,12 @@ impl Check<'_> {
                 None
             }
         });
+        let delay = autostart.delay.and_then(|delay| self.finite(&delay, "autostart.delay"));
         Autostart {
             enabled: autostart.enabled.unwrap_or(false),
             priority: priority.unwrap_or(Autostart::DEFAULT_PRIORITY),
+            delay: delay.unwrap_or(Timespan::Finite(0)),
         }
-    }
-
-    pub(super) fn stop(&mut self, stop: fragment::Stop) -> Stop {
-        let signal = |check: &mut Self, text: &Spanned<Scalar>| {
-            check.parsed(text, "stop.signal", Signal::parse(&text.get_ref().0))
-        };
-        let timeout = stop.timeout.and_then(|text| self.timespan(&text, "stop.timeout"));
-        Stop {
-            signal: stop.signal.and_then(|text| signal(self, &text)),
-            // To systemd TimeoutStopSec=0 is no timeout; said plainly for whoever else reads it.
-            timeout: timeout.map(|span| if span == Timespan::Finite(0) { Timespan::Infinity } else { span }),
-        }
-    }
-
-    pub(super) fn restart(&mut self, restart: fragment::Restart) -> Restart {
-        let policy = restart.policy.map(|policy| match policy {
-            fragment::RestartPolicy::No => RestartPolicy::No,
-            fragment::RestartPolicy::Always => RestartPolicy::Always,
-            fragment::RestartPolicy::OnSuccess => RestartPolicy::OnSuccess,
-            fragment::RestartPolicy::OnFailure => RestartPolicy::OnFailure,
-            fragment::RestartPolicy::OnAbnormal => RestartPolicy::OnAbnormal,
-            fragment::RestartPolicy::OnAbort => RestartPolicy::OnAbort,
-            fragment::RestartPolicy::OnWatchdog => RestartPolicy::OnWatchdog,
-        });
-        Restart { policy, delay: restart.delay.and_then(|text| self.timespan(&text, "restart.delay")) }
     }
 
     pub(super) fn systemd(&mut self, systemd: fragment::Systemd) -> (Vec<Directive>, Vec<Directive>) {

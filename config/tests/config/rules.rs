@@ -53,8 +53,9 @@ fn the_least_is_a_container_with_every_default() {
     assert!(container.mounts.is_empty() && container.limits.is_empty() && container.resources.is_empty());
     assert_eq!(container.oom, Oom::default());
     assert_eq!(container.depends, Depends::default());
-    assert_eq!(container.autostart, Autostart { enabled: false, priority: 1000 });
-    assert_eq!(container.stop, Stop::default());
+    assert_eq!(container.autostart, Autostart { enabled: false, priority: 1000, delay: Timespan::Finite(0) });
+    assert_eq!((container.stop.signal, container.stop.timeout, container.stop.command), (None, None, None));
+    assert_eq!(container.ready, Ready { when: ReadyWhen::Started, timeout: Timespan::Finite(90_000_000) });
     assert_eq!(container.restart, Restart::default());
     assert_eq!(container.network, None);
     assert_eq!(container.security, Security::default());
@@ -94,8 +95,9 @@ fn the_whole_example_of_the_contract_is_read() {
     assert_eq!(container.depends.requires[0].unit.as_str(), "ct@db.service");
     assert_eq!(container.depends.requires[0].position, "/etc/ct/containers/web.toml:54:13");
     assert_eq!(container.depends.after[0].unit.as_str(), "network-online.target");
-    assert_eq!(container.autostart, Autostart { enabled: true, priority: 10 });
-    assert_eq!(container.stop, Stop { signal: Some(Signal(3)), timeout: Some(Timespan::Finite(30_000_000)) });
+    assert_eq!(container.autostart, Autostart { enabled: true, priority: 10, delay: Timespan::Finite(0) });
+    let timeout = Some(Timespan::Finite(30_000_000));
+    assert_eq!((container.stop.signal, container.stop.timeout), (Some(Signal(3)), timeout));
     assert_eq!(container.restart.policy, Some(RestartPolicy::OnFailure));
     assert_eq!(container.network, Some(Network::None));
     assert_eq!(container.security.capabilities_add, ["CAP_NET_ADMIN"]);
@@ -111,19 +113,6 @@ fn the_whole_example_of_the_contract_is_read() {
 fn what_is_to_come_is_refused_and_not_just_accepted() {
     let root = FakeRoot::new("not-yet");
     let cases = [
-        ("[autostart]\ndelay = \"5s\"", "autostart.delay: not supported yet"),
-        ("[ready]\ncommand = [\"pg_isready\"]", "ready.command: not supported yet"),
-        ("[ready]\ninterval = \"250ms\"", "ready.interval: not supported yet"),
-        ("[ready]\nnotify = true", "ready.notify: not supported yet"),
-        ("[ready]\ntimeout = \"30s\"", "ready.timeout: not supported yet"),
-        (
-            "[ready]\ntimeout = \"soon\"",
-            "ready.timeout: \"soon\" is not a time span such as 5s, 1min 30s, 250ms or infinity",
-        ),
-        ("[hooks]\npre_start = [[\"/bin/a\", \"b\"]]", "hooks.pre_start: not supported yet"),
-        ("[hooks]\npost_start = [[\"/bin/a\"]]", "hooks.post_start: not supported yet"),
-        ("[hooks]\npost_stop = [[\"/bin/a\"]]", "hooks.post_stop: not supported yet"),
-        ("[hooks]\npost_stop = [\"/bin/a\"]", "hooks.post_stop: must be a list, not the string \"/bin/a\""),
         ("[network]\nmode = \"container:db\"", "network.mode: \"container:db\" is not supported yet"),
         ("[network]\nmode = \"bridge:ct0\"", "network.mode: \"bridge:ct0\" is not supported yet"),
     ];
@@ -135,14 +124,70 @@ fn what_is_to_come_is_refused_and_not_just_accepted() {
         let want = format!("1:11: runtime: \"{runtime}\" is not supported yet");
         assert_eq!(reasons(&root, &format!("runtime = \"{runtime}\"")), [want]);
     }
-    let text = "root = { path = \"/a\", idmap = true }\nprocess = { terminal = true, init = true }";
-    let want = [
-        "web.toml:1:31: root.idmap: not supported yet",
-        "web.toml:2:24: process.terminal: not supported yet",
-        "web.toml:2:37: process.init: not supported yet",
+    let text = "root = { path = \"/a\" }\nprocess = { terminal = true }";
+    assert_eq!(root.only(text).unwrap_err(), ["web.toml:2:24: process.terminal: not supported yet"]);
+}
+
+#[test]
+fn ready_stop_restart_and_hooks() {
+    let root = FakeRoot::new("lifecycle");
+    let all = "[ready]\ncommand = [\"pg_isready\"]\ninterval = \"1s\"\ncommand_timeout = 5\ntimeout = 0\n\
+               [stop]\ncommand = [\"sh\", \"-c\", \"a\\nb\"]\n\
+               [restart]\nstart_limit_burst = 3\nstart_limit_interval = \"1min\"\n\
+               [hooks]\npre_start = [[\"/bin/a\", \"b\"], [\"/bin/c\"]]\ntimeout = \"2s\"\n[autostart]\ndelay = \"5s\"";
+    let container = with(&root, all);
+    let when = ReadyWhen::Command {
+        command: vec!["pg_isready".to_owned()],
+        interval: Timespan::Finite(1_000_000),
+        timeout: Timespan::Finite(5_000_000),
+    };
+    assert_eq!(container.ready, Ready { when, timeout: Timespan::Infinity });
+    assert_eq!(container.stop.command.unwrap(), ["sh", "-c", "a\nb"]);
+    assert_eq!(container.stop.command_timeout, Timespan::Finite(10_000_000));
+    assert_eq!(container.restart.start_limit_burst, Some(3));
+    assert_eq!(container.restart.start_limit_interval, Some(Timespan::Finite(60_000_000)));
+    assert_eq!(container.hooks.pre_start, [vec!["/bin/a", "b"], vec!["/bin/c"]]);
+    assert_eq!(container.hooks.timeout, Timespan::Finite(2_000_000));
+    assert_eq!(container.autostart.delay, Timespan::Finite(5_000_000));
+    let notified = with(&root, "[ready]\nnotify = true\nwatchdog = \"10s\"");
+    let watchdog = Some(Timespan::Finite(10_000_000));
+    assert_eq!(notified.ready.when, ReadyWhen::Notified { watchdog });
+    with(
+        &root,
+        "[ready]\nnotify = false\ncommand = []\n[stop]\ncommand = []\n[hooks]\npre_start = []\n[autostart]\ndelay = 0",
+    );
+
+    let cases = [
+        (
+            "[ready]\ntimeout = \"soon\"",
+            "ready.timeout: \"soon\" is not a time span such as 5s, 1min 30s, 250ms or infinity",
+        ),
+        (
+            "[ready]\nnotify = true\ncommand = [\"a\"]",
+            "ready.notify: ready.command is set as well, and only one of the two can say when it is ready",
+        ),
+        (
+            "[ready]\nwatchdog = 5",
+            "ready.watchdog: has no effect without ready.notify (set ready.notify = true)",
+        ),
+        ("[ready]\ninterval = 0", "ready.interval: must not be 0"),
+        ("[ready]\ninterval = \"infinity\"", "ready.interval: must not be infinity"),
+        ("[ready]\ncommand = [\"\"]", "ready.command: the program must not be empty"),
+        ("[stop]\ncommand = [\"\"]", "stop.command: the program must not be empty"),
+        ("[hooks]\npost_stop = [\"/bin/a\"]", "hooks.post_stop: must be a list, not the string \"/bin/a\""),
+        ("[hooks]\npre_start = [[]]", "hooks.pre_start: must not be empty"),
+        ("[hooks]\npre_stop = [[\"a\"]]", "hooks.pre_stop: \"a\" is not an absolute path"),
+        ("[hooks]\ntimeout = 0", "hooks.timeout: must not be 0"),
+        ("[restart]\nstart_limit_burst = -1", "restart.start_limit_burst: -1 is not from 0 to 4294967295"),
+        ("[autostart]\ndelay = \"infinity\"", "autostart.delay: must not be infinity"),
     ];
-    assert_eq!(root.only(text).unwrap_err(), want);
-    with(&root, "[ready]\nnotify = false\ncommand = []\n[hooks]\npre_start = []\n[autostart]\ndelay = 0");
+    for (text, want) in cases {
+        assert_eq!(refused(&root, text), [want], "{text}");
+    }
+    let unmapped = root.only("root = { path = \"/a\", idmap = true }").unwrap_err();
+    let want = "web.toml:1:31: root.idmap: the container has no user namespace to map ids for \
+                (set [idmap], or `user` to an account with subordinate ids)";
+    assert_eq!(unmapped, [want]);
 }
 
 #[test]
@@ -247,7 +292,8 @@ fn the_root_file_system() {
         assert_eq!(root.only(text).unwrap_err(), [want], "{text}");
     }
     let bundle = root.only("root.bundle = \"/srv//web/\"").unwrap();
-    assert_eq!(bundle.root, Root { source: RootSource::Bundle(PathBuf::from("/srv/web")), writable: None });
+    let source = RootSource::Bundle(PathBuf::from("/srv/web"));
+    assert_eq!(bundle.root, Root { source, writable: None, idmap: false, lxcfs: Lxcfs::No });
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn text(value: &Value) -> String {
         Value::Word(word) => (*word).to_owned(),
         Value::Units(units) => units.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
         Value::Lines(lines) => lines.join("; "),
+        Value::Helper(arguments) => arguments.join(" "),
         Value::Environment(list) => {
             list.iter().map(|(name, _)| format!("{name}=...")).collect::<Vec<_>>().join(" ")
         }
@@ -160,4 +161,40 @@ fn limits_policies_and_timeouts() {
     }
     let timeout = property(&root, "root.path = \"/a\"\nstop.timeout = \"infinity\"", "TimeoutStopSec");
     assert_eq!(timeout, Some(Value::Time(Timespan::Infinity)));
+}
+
+#[test]
+fn commands_only_where_something_asks_for_them() {
+    let root = FakeRoot::new("commands");
+    let text = |more: &str| format!("{MINIMAL}{more}");
+    for name in ["ExecStartPost", "ExecStop", "ExecStopPost", "WatchdogSec", "TimeoutStartSec"] {
+        assert_eq!(property(&root, MINIMAL, name), None, "{name}");
+        let before = text("\n[hooks]\npre_start = [[\"/bin/a\"]]\n");
+        assert_eq!(
+            property(&root, &before, name),
+            None,
+            "{name}: hooks before the start are the helper's own"
+        );
+    }
+    let helper = |words: &[&str]| Some(Value::Helper(words.iter().map(|word| (*word).to_owned()).collect()));
+    let hooks = text(
+        "\n[hooks]\npost_start = [[\"/bin/a\"], [\"/bin/b\"]]\npost_stop = [[\"/bin/a\"]]\ntimeout = 5\n",
+    );
+    assert_eq!(property(&root, &hooks, "ExecStartPost"), helper(&["hook", "web", "post_start"]));
+    assert_eq!(property(&root, &hooks, "TimeoutStartSec"), Some(Value::Time(Timespan::Finite(100_000_000))));
+    assert_eq!(property(&root, &hooks, "ExecStopPost"), helper(&["hook", "web", "post_stop"]));
+    assert_eq!(property(&root, &hooks, "ExecStop"), None);
+    let stop = helper(&["stop", "web"]);
+    assert_eq!(property(&root, &text("\n[hooks]\npre_stop = [[\"/bin/a\"]]\n"), "ExecStop"), stop);
+    assert_eq!(property(&root, &text("\n[stop]\ncommand = [\"halt\"]\n"), "ExecStop"), stop);
+    let bundle = "[root]\nbundle = \"/srv/web\"\n";
+    assert_eq!(property(&root, bundle, "ExecStopPost"), helper(&["hook", "web", "post_stop"]));
+    let watched = text("\n[ready]\nnotify = true\nwatchdog = \"10s\"\n");
+    assert_eq!(property(&root, &watched, "WatchdogSec"), Some(Value::Time(Timespan::Finite(10_000_000))));
+    let limited = text("\n[restart]\nstart_limit_burst = 2\nstart_limit_interval = 30\n");
+    assert_eq!(property(&root, &limited, "StartLimitBurst"), Some(Value::Integer(2)));
+    assert_eq!(
+        property(&root, &limited, "StartLimitIntervalSec"),
+        Some(Value::Time(Timespan::Finite(30_000_000)))
+    );
 }
