@@ -25,7 +25,9 @@ use crate::account::{Account, SubordinateIds};
 use crate::confined;
 use crate::container_user;
 use crate::exit::Error;
+use crate::identity::Identity;
 use crate::rootfs::Rootfs;
+use crate::runtime::Runtime;
 use crate::{capabilities, devices, env_file, mounts, seccomp};
 
 /// What a program without an environment of its own finds its commands with.
@@ -54,16 +56,10 @@ pub(crate) struct Parts<'a> {
     /// The bundle's own config.json.
     pub(crate) base: Option<Spec>,
     pub(crate) rootfs: &'a Rootfs,
-    /// The maps of the user namespace, if there is one.
-    pub(crate) ids: Option<&'a SubordinateIds>,
+    pub(crate) identity: &'a Identity,
+    pub(crate) runtime: &'a Runtime<'a>,
     /// `linux.cgroupsPath`
     pub(crate) cgroup: PathBuf,
-    /// Whether the runtime must be told the limit of open files that PID 1 has set already.
-    pub(crate) repeat_open_files: bool,
-    /// Whether the runtime must be told the devices that PID 1 allows already.
-    pub(crate) repeat_devices: bool,
-    /// Whether the runtime can set supplementary groups that nobody asked for by name.
-    pub(crate) implied_groups: bool,
     /// `[[mount]]`, with sources that the runtime can reach.
     pub(crate) mounts: Vec<ct_config::container::Mount>,
 }
@@ -111,7 +107,8 @@ pub(crate) fn left_out(base: Option<&Spec>) -> Option<&'static str> {
 
 /// Puts the parts together.
 pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
-    let container = parts.container;
+    let (container, runtime) = (parts.container, parts.runtime);
+    let ids = parts.identity.ids.as_ref();
     let own_config = parts.base.is_some();
     let mut spec = match parts.base {
         Some(base) => base,
@@ -126,10 +123,12 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
 
     let mut process = spec.process().clone().unwrap_or_default();
     let capabilities = set_process(&mut process, container, &parts.rootfs.directory, own_config)?;
-    if parts.repeat_open_files {
+    if runtime.raises_open_files() {
         repeat_open_files(&mut process)?;
     }
-    if !parts.implied_groups && container.process.groups.is_empty() {
+    // Groups that nobody asked for by name.
+    let implied_groups = parts.identity.account.is_root() || !runtime.insists_on_being_root();
+    if !implied_groups && container.process.groups.is_empty() {
         process.user_mut().set_additional_gids(None);
     }
     let system_init = process.args().as_ref().is_some_and(|args| is_system_init(args));
@@ -137,7 +136,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     spec.set_process(Some(process));
 
     let mut linux = spec.linux().clone().unwrap_or_default();
-    set_namespaces(&mut linux, container, parts.ids, own_config)?;
+    set_namespaces(&mut linux, container, ids, own_config)?;
     linux.set_cgroups_path(Some(parts.cgroup));
     // Which devices may be opened is the unit's to say (DevicePolicy=, DeviceAllow=).
     if let Some(resources) = linux.resources_mut() {
@@ -152,12 +151,11 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     }
     let mut all_mounts = match spec.mounts().clone() {
         Some(bundled) if own_config => bundled,
-        _ => mounts::defaults(container, parts.ids, system_init)?,
+        _ => mounts::defaults(container, ids, system_init)?,
     };
     mounts::add(&mut all_mounts, &parts.mounts)?;
-    let node_rules =
-        devices::add(&mut linux, &mut all_mounts, &container.security.devices, parts.ids.is_some())?;
-    if parts.repeat_devices && !node_rules.is_empty() {
+    let node_rules = devices::add(&mut linux, &mut all_mounts, &container.security.devices, ids.is_some())?;
+    if runtime.refuses_devices() && !node_rules.is_empty() {
         linux.set_resources(Some(devices::with_rules(linux.resources().clone(), node_rules)));
     }
     spec.set_mounts(Some(all_mounts));
@@ -283,37 +281,38 @@ fn set_namespaces(
 ) -> Result<(), Error> {
     use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network as Net, Pid, User as Users, Uts};
     let mut namespaces = linux.namespaces().clone().unwrap_or_default();
-    let mut add = |typ: LinuxNamespaceType, path: Option<&Path>| -> Result<(), Error> {
-        namespaces.retain(|known| known.typ() != typ);
-        let mut builder = LinuxNamespaceBuilder::default().typ(typ);
-        if let Some(path) = path {
-            builder = builder.path(path);
-        }
-        namespaces.push(builder.build().map_err(malformed)?);
-        Ok(())
-    };
     if !own_config {
         for typ in [Pid, Ipc, Uts, Mount, Cgroup] {
-            add(typ, None)?;
+            replace(&mut namespaces, typ, None)?;
         }
     }
     match (&container.network, own_config) {
-        (Some(Network::None), _) | (None, false) => add(Net, None)?,
-        (Some(Network::Namespace(path)), _) => add(Net, Some(path))?,
+        (Some(Network::None), _) | (None, false) => replace(&mut namespaces, Net, None)?,
+        (Some(Network::Namespace(path)), _) => replace(&mut namespaces, Net, Some(path))?,
         (Some(Network::Host), _) => namespaces.retain(|known| known.typ() != Net),
         (None, true) => {}
     }
     if let Some(ids) = ids {
-        let mut add = |typ: LinuxNamespaceType| -> Result<(), Error> {
-            namespaces.retain(|known| known.typ() != typ);
-            namespaces.push(LinuxNamespaceBuilder::default().typ(typ).build().map_err(malformed)?);
-            Ok(())
-        };
-        add(Users)?;
+        replace(&mut namespaces, Users, None)?;
         linux.set_uid_mappings(Some(mappings(&ids.uid)?));
         linux.set_gid_mappings(Some(mappings(&ids.gid)?));
     }
     linux.set_namespaces(Some(namespaces));
+    Ok(())
+}
+
+/// A namespace of the container's own, or the one at `path`, in place of what was said of it before.
+fn replace(
+    namespaces: &mut Vec<LinuxNamespace>,
+    typ: LinuxNamespaceType,
+    path: Option<&Path>,
+) -> Result<(), Error> {
+    namespaces.retain(|known| known.typ() != typ);
+    let mut builder = LinuxNamespaceBuilder::default().typ(typ);
+    if let Some(path) = path {
+        builder = builder.path(path);
+    }
+    namespaces.push(builder.build().map_err(malformed)?);
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod devices;
 mod env_file;
 mod exit;
 mod handover;
+mod identity;
 mod journal;
 mod mounts;
 mod notify;

@@ -17,6 +17,7 @@ use nix::unistd::{Gid, Uid};
 
 use crate::account::Account;
 use crate::cgroup::UnitCgroup;
+use crate::claim::RunDirectory;
 use crate::exit::{Error, in_small_letters};
 use crate::sys;
 
@@ -43,6 +44,13 @@ pub(crate) struct Places {
     pub(crate) bundle: PathBuf,
     /// A directory that belongs to the account: the runtime's state, its log, the pid file.
     pub(crate) state: PathBuf,
+}
+
+impl Places {
+    /// Makes both in /run/ct/NAME/.
+    pub(crate) fn make(run: &RunDirectory, account: &Account) -> Result<Self, Error> {
+        Ok(Self { bundle: run.make("bundle", 0o500)?, state: run.make_owned("runtime", account)? })
+    }
 }
 
 impl<'a> Runtime<'a> {

@@ -4,16 +4,18 @@
 //! Killed between any two of them it leaves nothing: mounts live in the unit's private mount namespace, processes in
 //! its cgroup, files in its RuntimeDirectory=, and PID 1 takes all three away with the unit.
 
-use ct_config::container::{Container, IdMap};
+use std::path::PathBuf;
 
-use crate::account::{Account, SubordinateIds, host_id};
+use ct_config::container::Container;
+
 use crate::bundle::{self, Parts};
 use crate::cgroup::{self, UnitCgroup};
 use crate::claim::{self, RunDirectory};
 use crate::exit::{At, Error, Failure, Step};
+use crate::identity::Identity;
 use crate::journal::Journal;
 use crate::reaper::{self, End, Started};
-use crate::rootfs::{self, Owner};
+use crate::rootfs::{self, Rootfs};
 use crate::runtime::{Places, Runtime};
 use crate::{handover, mounts, read, sys};
 
@@ -41,56 +43,38 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
     let container = read::container(name, journal).at(Step::Config)?;
     let run = RunDirectory::claim(&container.name).at(Step::Claim)?;
     let runtime = Runtime::locate(&container.runtime).at(Step::Runtime)?;
-    let account = account(&container).at(Step::User)?;
-    let ids = id_maps(&container, &account, &runtime).at(Step::User)?;
-    let owner = owner(ids.as_ref()).at(Step::User)?;
+    let identity = Identity::read(&container, &runtime).at(Step::User)?;
 
     // Its files, mounted where only this unit sees them.
     let base = bundle::read_base(&container.root.source).at(Step::Bundle)?;
-    rootfs::leave_host_mounts().at(Step::Rootfs)?;
-    if ids.is_some() {
-        run.open_for_traversal().at(Step::Rootfs)?;
-    }
+    let bundle_root = bundle::base_root(&container.root.source, base.as_ref());
+    let rootfs = mount_rootfs(&container, bundle_root, &run, &identity).at(Step::Rootfs)?;
+    let through_account = !identity.account.is_root();
+    let mounts = mounts::prepare(&container.mounts, &rootfs, &run, through_account).at(Step::Rootfs)?;
+
+    // Its cgroup, below the one whose limits PID 1 has set.
+    let cgroup = prepare_cgroup(own_cgroup, &identity, journal).at(Step::Cgroup)?;
+
+    // config.json, for the runtime.
     if let Some(left_out) = bundle::left_out(base.as_ref()) {
         journal.warning(Step::Bundle, left_out);
     }
-    let bundle_root = bundle::base_root(&container.root.source, base.as_ref());
-    let rootfs = rootfs::mount_root(&container.root, bundle_root.as_deref(), &run, owner).at(Step::Rootfs)?;
-    let mounts = mounts::prepare(&container.mounts, &rootfs, &run, !account.is_root()).at(Step::Rootfs)?;
-
-    // Its cgroup, below the one whose limits PID 1 has set.
-    let cgroup = UnitCgroup::prepare(own_cgroup).at(Step::Cgroup)?;
-    for controller in cgroup.delegate_controllers().at(Step::Cgroup)? {
-        journal
-            .warning(Step::Cgroup, &format!("cannot hand on the cgroup controller {controller}, ignoring"));
-    }
-    if ids.is_some() {
-        let (uid, gid) = if account.is_root() { (owner.uid, owner.gid) } else { (account.uid, account.gid) };
-        cgroup.give_payload(uid, gid).at(Step::Cgroup)?;
-    }
-
-    // config.json, for the runtime.
     let parts = Parts {
         container: &container,
         base,
         rootfs: &rootfs,
-        ids: ids.as_ref(),
+        identity: &identity,
+        runtime: &runtime,
         cgroup: cgroup.payload(),
-        repeat_open_files: runtime.raises_open_files(),
-        repeat_devices: runtime.refuses_devices(),
-        implied_groups: account.is_root() || !runtime.insists_on_being_root(),
         mounts,
     };
     let spec = bundle::assemble(parts).at(Step::Bundle)?;
-    let places = Places {
-        bundle: run.make("bundle", 0o500).at(Step::Bundle)?,
-        state: run.make_owned("runtime", &account).at(Step::Bundle)?,
-    };
-    bundle::write(&spec, &places.bundle, &account).at(Step::Bundle)?;
+    let places = Places::make(&run, &identity.account).at(Step::Bundle)?;
+    bundle::write(&spec, &places.bundle, &identity.account).at(Step::Bundle)?;
 
     // The container itself, started by a process that PID 1 takes its init over from.
     let started = reaper::start(
-        || runtime.run(&container.name, &places, &account, &cgroup),
+        || runtime.run(&container.name, &places, &identity.account, &cgroup),
         |error| journal.failure(&Failure { step: Step::Runtime, error }),
     );
     let (reaper, init) = match started.at(Step::Runtime)? {
@@ -104,43 +88,29 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
     }
 }
 
-/// The host account that runs the runtime.
-fn account(container: &Container) -> Result<Account, Error> {
-    container.account.as_ref().map_or_else(|| Ok(Account::root()), Account::read)
-}
-
-/// The maps of the user namespace. An account other than root cannot do without one, and gets its own ranges unless
-/// the config says which.
-fn id_maps(
+/// Mounts the root file system in a mount namespace that PID 1 does not see.
+fn mount_rootfs(
     container: &Container,
-    account: &Account,
-    runtime: &Runtime<'_>,
-) -> Result<Option<SubordinateIds>, Error> {
-    let insists = !account.is_root() && runtime.insists_on_being_root();
-    match &container.idmap {
-        None if account.is_root() => Ok(None),
-        None | Some(IdMap::Auto) => {
-            let ids = SubordinateIds::read(account)?;
-            Ok(Some(if insists { ids.with_account_as_root(account) } else { ids }))
-        }
-        Some(IdMap::Ranges { uid, gid }) => {
-            let ids = SubordinateIds { uid: uid.clone(), gid: gid.clone() };
-            if insists && owner(Some(&ids))?.uid != account.uid {
-                return Err(Error::ConfigText(format!(
-                    "idmap: {} without privileges wants id 0 mapped to the account itself: [[0, {}, 1], [1, ...]]",
-                    container.runtime.name, account.uid
-                )));
-            }
-            Ok(Some(ids))
-        }
+    bundle_root: Option<PathBuf>,
+    run: &RunDirectory,
+    identity: &Identity,
+) -> Result<Rootfs, Error> {
+    rootfs::leave_host_mounts()?;
+    if identity.ids.is_some() {
+        run.open_for_traversal()?;
     }
+    rootfs::mount_root(&container.root, bundle_root.as_deref(), run, identity.owner)
 }
 
-/// The host ids of the container's root.
-fn owner(ids: Option<&SubordinateIds>) -> Result<Owner, Error> {
-    let Some(ids) = ids else { return Ok(Owner { uid: 0, gid: 0 }) };
-    match (host_id(&ids.uid, 0), host_id(&ids.gid, 0)) {
-        (Some(uid), Some(gid)) => Ok(Owner { uid, gid }),
-        _ => Err(Error::NoUser("the id maps leave out the container's root (id 0)".to_owned())),
+/// Makes the groups below the unit's, and gives the container's to whom it belongs.
+fn prepare_cgroup(own_cgroup: String, identity: &Identity, journal: Journal) -> Result<UnitCgroup, Error> {
+    let cgroup = UnitCgroup::prepare(own_cgroup)?;
+    for controller in cgroup.delegate_controllers()? {
+        journal
+            .warning(Step::Cgroup, &format!("cannot hand on the cgroup controller {controller}, ignoring"));
     }
+    if let Some((uid, gid)) = identity.payload_owner() {
+        cgroup.give_payload(uid, gid)?;
+    }
+    Ok(cgroup)
 }
