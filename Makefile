@@ -22,6 +22,7 @@ $(call folder,0755,/usr/lib/systemd/system-generators,$(PROGRAM)/ct-generator)
 $(call folder,0755,/usr/libexec/ct,$(PROGRAM)/ct-helper)
 $(call folder,0755,/usr/bin,$(patsubst %/Cargo.toml,$(PROGRAM)/%,$(wildcard ctctl/Cargo.toml)))
 $(call folder,0644,/usr/lib/systemd/system,$(wildcard units/*.*))
+$(call folder,0644,/usr/lib/systemd/catalog,$(wildcard packaging/catalog/*.catalog))
 $(call folder,0644,/usr/lib/sysusers.d,$(wildcard packaging/sysusers.d/*.conf))
 $(call folder,0644,/usr/lib/tmpfiles.d,$(wildcard packaging/tmpfiles.d/*.conf))
 $(call folder,0644,/usr/share/man/man1,$(wildcard packaging/man/*.1))
@@ -32,6 +33,9 @@ endef
 
 # Boot starts the containers that are configured so, without anything to enable first.
 WANTS = /usr/lib/systemd/system/multi-user.target.wants
+
+# journalctl reads a database made from the catalogs. Below DESTDIR that is the package's to do where it is installed.
+UPDATE_CATALOG = $(if $(DESTDIR),,$(if $(shell command -v journalctl),journalctl --update-catalog))
 
 .PHONY: help build install uninstall deps demo lint test bench check clean
 
@@ -46,11 +50,13 @@ install: ## put programs and units below DESTDIR; `make build` comes first
 	$(FOLDERS)
 	install -d $(DESTDIR)$(WANTS)
 	ln -sfn ../ct.target $(DESTDIR)$(WANTS)/ct.target
+	$(UPDATE_CATALOG)
 
 uninstall: folder = $(if $(3),rm -f $(addprefix $(DESTDIR)$(2)/,$(notdir $(3))))
 uninstall: ## remove what `make install` put there; configs and containers' data stay
 	$(FOLDERS)
 	rm -f $(DESTDIR)$(WANTS)/ct.target
+	$(UPDATE_CATALOG)
 
 deps: ## install what build and tests need, on Debian 12 or 13; nothing where it is there
 	packaging/deps.sh

@@ -34,9 +34,9 @@ impl Account {
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
         let account = parse_account(&passwd, wanted)
             .or_else(|| parse_account(&getent(wanted)?, wanted))
-            .ok_or_else(|| Error::NoUser(format!("no account {} on this host", shown(wanted))))?;
+            .ok_or_else(|| Error::NoAccount(format!("no account {} on this host", shown(wanted))))?;
         if account.uid == 0 {
-            return Err(Error::NoUser(format!(
+            return Err(Error::NoAccount(format!(
                 "the account {} is root; leave `user` out instead",
                 shown(wanted)
             )));
@@ -107,7 +107,7 @@ impl SubordinateIds {
             let text = std::fs::read_to_string(file).unwrap_or_default();
             let ranges = parse_subordinate(&text, account);
             if ranges.is_empty() {
-                return Err(Error::NoUser(format!(
+                return Err(Error::NoIds(format!(
                     "the account {:?} has no ids to map in {file} (add a line such as \"{}:200000:65536\")",
                     account.name, account.name
                 )));

@@ -24,7 +24,7 @@ use oci_spec::runtime::{
 use crate::account::{Account, SubordinateIds};
 use crate::confined;
 use crate::container_user;
-use crate::exit::Error;
+use crate::exit::{Error, Named};
 use crate::identity::Identity;
 use crate::rootfs::Rootfs;
 use crate::runtime::Runtime;
@@ -67,12 +67,12 @@ pub(crate) struct Parts<'a> {
 /// Reads the config.json of `root.bundle`.
 pub(crate) fn read_base(source: &RootSource) -> Result<Option<Spec>, Error> {
     let RootSource::Bundle(directory) = source else { return Ok(None) };
-    confined::host_directory(directory).map_err(|e| Error::open("bundle", directory, e))?;
+    confined::host_directory(directory).map_err(|e| Error::open(Named::Bundle, directory, e))?;
     let path = directory.join("config.json");
-    let opened = confined::host_path(&path).map_err(|e| Error::open("bundle config", &path, e))?;
-    let bytes = confined::read_regular(&opened).map_err(|e| Error::open("bundle config", &path, e))?;
-    let spec =
-        serde_json::from_slice(&bytes).map_err(|e| Error::ConfigText(format!("{}: {e}", path.display())))?;
+    let opened = confined::host_path(&path).map_err(|e| Error::open(Named::BundleConfig, &path, e))?;
+    let bytes = confined::read_regular(&opened).map_err(|e| Error::open(Named::BundleConfig, &path, e))?;
+    let spec = serde_json::from_slice(&bytes)
+        .map_err(|e| Error::Bundle { path: path.clone(), reason: e.to_string() })?;
     check_base(&spec, &path)?;
     Ok(Some(spec))
 }
@@ -80,7 +80,7 @@ pub(crate) fn read_base(source: &RootSource) -> Result<Option<Spec>, Error> {
 /// What a bundle must have, though the specification's types do without: with a part filled in by nobody the container
 /// would be another than its author meant.
 fn check_base(spec: &Spec, path: &Path) -> Result<(), Error> {
-    let bad = |why: &str| Err(Error::ConfigText(format!("{}: {why}", path.display())));
+    let bad = |why: &str| Err(Error::Bundle { path: path.to_owned(), reason: why.to_owned() });
     match (spec.root(), spec.process(), spec.linux()) {
         (None, _, _) => bad("it has no \"root\""),
         (_, None, _) => bad("it has no \"process\""),
@@ -336,8 +336,9 @@ fn read_seccomp(wanted: &Seccomp, capabilities: &[Capability]) -> Result<Option<
         Seccomp::Default => seccomp::default_filter(capabilities).map(Some),
         Seccomp::Unconfined => Ok(None),
         Seccomp::File(path) => {
-            let opened = confined::host_path(path).map_err(|e| Error::open("seccomp file", path, e))?;
-            let bytes = confined::read_regular(&opened).map_err(|e| Error::open("seccomp file", path, e))?;
+            let opened = confined::host_path(path).map_err(|e| Error::open(Named::SeccompFile, path, e))?;
+            let bytes =
+                confined::read_regular(&opened).map_err(|e| Error::open(Named::SeccompFile, path, e))?;
             serde_json::from_slice(&bytes)
                 .map(Some)
                 .map_err(|e| Error::ConfigText(format!("{}: {e}", path.display())))

@@ -30,16 +30,14 @@ pub(crate) fn of_unit(name: &str) -> Result<String, Error> {
         .find_map(|line| line.strip_prefix("0::"))
         .filter(|path| path.rsplit('/').next() == Some(&format!("ct@{name}.service")))
         .map(str::to_owned)
-        .ok_or_else(|| Error::Refused(format!("not in the control group of ct@{name}.service")))
+        .ok_or_else(|| Error::NotItsUnit { name: name.to_owned() })
 }
 
 impl UnitCgroup {
     /// Makes both groups in the unit's own, and moves this process to `supervisor/`.
     pub(crate) fn prepare(path: String) -> Result<Self, Error> {
         if !Path::new(ROOT).join("cgroup.controllers").exists() {
-            return Err(Error::Refused(format!(
-                "cgroup2 is not mounted at {ROOT} (ct needs the unified hierarchy)"
-            )));
+            return Err(Error::NoUnifiedHierarchy { root: ROOT });
         }
         let cgroup = Self { path };
         for child in ["supervisor", "payload"] {

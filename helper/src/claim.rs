@@ -44,9 +44,7 @@ impl RunDirectory {
             nix::fcntl::open(&path, flags, Mode::empty()).map_err(|e| failed("open", e.into()))?;
         let lock =
             Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-                nix::errno::Errno::EWOULDBLOCK => {
-                    Error::Refused(format!("{name} is being started by another process"))
-                }
+                nix::errno::Errno::EWOULDBLOCK => Error::AlreadyStarting { name: name.clone() },
                 errno => failed("lock", errno.into()),
             })?;
         for entry in std::fs::read_dir(&path).map_err(|e| failed("read", e))? {

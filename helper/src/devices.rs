@@ -16,7 +16,7 @@ use oci_spec::runtime::{
 };
 
 use crate::bundle::malformed;
-use crate::exit::Error;
+use crate::exit::{Error, Named};
 
 /// Adds the devices: as nodes, or, in a user namespace, where no node can be made, as bind mounts of the host's own.
 /// Returns the rules that allow the nodes, for a runtime that wants to be told.
@@ -64,7 +64,7 @@ pub(crate) fn with_rules(resources: Option<LinuxResources>, rules: Vec<LinuxDevi
 }
 
 fn look_at(path: &Path) -> Result<(LinuxDeviceType, std::fs::Metadata), Error> {
-    let metadata = std::fs::metadata(path).map_err(|e| Error::open("device", path, e))?;
+    let metadata = std::fs::metadata(path).map_err(|e| Error::open(Named::Device, path, e))?;
     let kind = metadata.file_type();
     if kind.is_char_device() {
         Ok((LinuxDeviceType::C, metadata))

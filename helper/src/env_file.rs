@@ -8,7 +8,7 @@ use std::path::Path;
 use ct_config::container::EnvFile;
 
 use crate::confined;
-use crate::exit::Error;
+use crate::exit::{Error, Named};
 
 /// Reads the files in order; later assignments win.
 pub(crate) fn read_all(files: &[EnvFile]) -> Result<BTreeMap<String, String>, Error> {
@@ -16,9 +16,10 @@ pub(crate) fn read_all(files: &[EnvFile]) -> Result<BTreeMap<String, String>, Er
     for file in files {
         let opened = match confined::host_path(&file.path) {
             Err(e) if file.optional && e.kind() == std::io::ErrorKind::NotFound => continue,
-            other => other.map_err(|e| Error::open("env_file", &file.path, e))?,
+            other => other.map_err(|e| Error::open(Named::EnvFile, &file.path, e))?,
         };
-        let bytes = confined::read_regular(&opened).map_err(|e| Error::open("env_file", &file.path, e))?;
+        let bytes =
+            confined::read_regular(&opened).map_err(|e| Error::open(Named::EnvFile, &file.path, e))?;
         let text = String::from_utf8(bytes)
             .map_err(|_not_utf8| Error::ConfigText(format!("{}: is not UTF-8 text", file.path.display())))?;
         environment.extend(parse(&text, &file.path)?);

@@ -6,7 +6,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ct_config::name::ContainerName;
 use ct_config::problem::Problem;
+
+use crate::message::Message;
 
 /// The status after a handover: systemd ignores it when MAINPID= was taken, and fails the unit when it was lost.
 pub(crate) const HANDED_OVER: i32 = 99;
@@ -49,8 +52,31 @@ pub(crate) enum Error {
     Config(Vec<Problem>),
     #[error("{0}")]
     ConfigText(String),
+    /// `systemctl start ct@typo`
+    #[error("{0}")]
+    Unknown(String),
+    #[error("{0}")]
+    Masked(String),
+    /// PID 1 does not have the settings of this config.
+    #[error("{0}")]
+    NotLoaded(String),
+    /// What the generator found and the config's own files do not show.
+    #[error("{0}")]
+    Unstartable(String),
+    /// config.json of an OCI bundle.
+    #[error("{}: {reason}", path.display())]
+    Bundle { path: PathBuf, reason: String },
+    #[error("/{0} of the root file system is a symbolic link")]
+    LinkInRootfs(&'static str),
     #[error("no such {what}: {}", path.display())]
-    Missing { what: &'static str, path: PathBuf, source: io::Error },
+    Missing { what: Named, path: PathBuf, source: io::Error },
+    /// An account of the host.
+    #[error("{0}")]
+    NoAccount(String),
+    /// Subordinate ids.
+    #[error("{0}")]
+    NoIds(String),
+    /// A user or group of the container.
     #[error("{0}")]
     NoUser(String),
     #[error("the runtime {name:?} is not installed: {reason}")]
@@ -59,10 +85,48 @@ pub(crate) enum Error {
     RuntimeFailed { name: String, reason: String },
     #[error("{call}")]
     System { call: String, source: io::Error },
-    #[error("{0}")]
-    Refused(String),
+    #[error("{name} is being started by another process")]
+    AlreadyStarting { name: ContainerName },
+    #[error("not in the control group of ct@{name}.service")]
+    NotItsUnit { name: String },
+    #[error("cgroup2 is not mounted at {root} (ct needs the unified hierarchy)")]
+    NoUnifiedHierarchy { root: &'static str },
     #[error("{0}")]
     Interrupted(String),
+}
+
+/// What a path of the config stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named {
+    Rootfs,
+    Layer,
+    UpperLayer,
+    WorkDirectory,
+    Bundle,
+    BundleConfig,
+    MountSource,
+    MountTarget,
+    Device,
+    EnvFile,
+    SeccompFile,
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rootfs => "rootfs",
+            Self::Layer => "layer",
+            Self::UpperLayer => "upper layer",
+            Self::WorkDirectory => "work directory",
+            Self::Bundle => "bundle",
+            Self::BundleConfig => "bundle config",
+            Self::MountSource => "mount source",
+            Self::MountTarget => "mount target in the container",
+            Self::Device => "device",
+            Self::EnvFile => "env_file",
+            Self::SeccompFile => "seccomp file",
+        })
+    }
 }
 
 impl Error {
@@ -72,7 +136,7 @@ impl Error {
     }
 
     /// A path of the config that could not be opened: missing is the user's, all else is the system's.
-    pub(crate) fn open(what: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
+    pub(crate) fn open(what: Named, path: &Path, source: impl Into<io::Error>) -> Self {
         let source = source.into();
         match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
@@ -87,14 +151,72 @@ impl Error {
         match self {
             Self::Usage(_) => 64,
             Self::Missing { .. } => 66,
-            Self::NoUser(_) => 67,
+            Self::NoAccount(_) | Self::NoIds(_) | Self::NoUser(_) => 67,
             Self::RuntimeMissing { .. } => 69,
             Self::RuntimeFailed { .. } => 70,
             Self::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 77,
             Self::System { .. } | Self::Interrupted(_) => 71,
-            Self::Refused(_) => 77,
-            Self::Config(_) | Self::ConfigText(_) => 78,
+            Self::AlreadyStarting { .. } | Self::NotItsUnit { .. } | Self::NoUnifiedHierarchy { .. } => 77,
+            Self::Config(_)
+            | Self::ConfigText(_)
+            | Self::Unknown(_)
+            | Self::Masked(_)
+            | Self::NotLoaded(_)
+            | Self::Unstartable(_)
+            | Self::Bundle { .. }
+            | Self::LinkInRootfs(_) => 78,
         }
+    }
+
+    /// What the message catalog explains it as.
+    pub(crate) fn message(&self) -> Message {
+        match self {
+            Self::Usage(_) | Self::NotItsUnit { .. } => Message::NotItsUnit,
+            Self::AlreadyStarting { .. } => Message::AlreadyStarting,
+            Self::NoUnifiedHierarchy { .. } => Message::NoUnifiedHierarchy,
+            Self::Config(_) | Self::ConfigText(_) => Message::ConfigBroken,
+            Self::Unknown(_) => Message::ConfigUnknown,
+            Self::Masked(_) => Message::ConfigMasked,
+            Self::NotLoaded(_) => Message::ConfigNotLoaded,
+            Self::Unstartable(_) => Message::Unstartable,
+            Self::Bundle { .. } => Message::BundleBroken,
+            Self::LinkInRootfs(_) => Message::LinkInRootfs,
+            Self::Missing { what, .. } => what.missing(),
+            Self::NoAccount(_) => Message::NoAccount,
+            Self::NoIds(_) => Message::NoIds,
+            Self::NoUser(_) => Message::NoUser,
+            Self::RuntimeMissing { .. } => Message::RuntimeMissing,
+            Self::RuntimeFailed { .. } => Message::RuntimeFailed,
+            Self::System { source, .. } => of_system_call(source),
+            Self::Interrupted(_) => Message::Interrupted,
+        }
+    }
+}
+
+impl Named {
+    /// What the message catalog explains its absence as.
+    fn missing(self) -> Message {
+        match self {
+            Self::Rootfs => Message::NoRootfs,
+            Self::Layer | Self::UpperLayer | Self::WorkDirectory => Message::NoLayer,
+            Self::Bundle | Self::BundleConfig => Message::NoBundle,
+            Self::MountSource => Message::NoMountSource,
+            Self::MountTarget => Message::NoMountTarget,
+            Self::Device => Message::NoDevice,
+            Self::EnvFile | Self::SeccompFile => Message::NoFile,
+        }
+    }
+}
+
+/// Where the cure is known by the error number, that; see errno(3).
+fn of_system_call(source: &io::Error) -> Message {
+    match source.raw_os_error() {
+        Some(libc::ENOSPC | libc::EDQUOT) => Message::NoSpace,
+        Some(libc::EACCES | libc::EPERM) => Message::NotPermitted,
+        Some(libc::EMFILE | libc::ENFILE | libc::EFBIG | libc::ENOMEM | libc::EAGAIN) => {
+            Message::LimitReached
+        }
+        _ => Message::SystemCallFailed,
     }
 }
 
@@ -147,7 +269,7 @@ mod tests {
     fn a_failure_reads_as_a_story_and_keeps_its_status() {
         let failure = Failure {
             step: Step::Rootfs,
-            error: Error::open("rootfs", Path::new("/srv/x"), nix::errno::Errno::ENOENT),
+            error: Error::open(Named::Rootfs, Path::new("/srv/x"), nix::errno::Errno::ENOENT),
         };
         assert_eq!(failure.to_string(), "no such rootfs: /srv/x: no such file or directory");
         assert_eq!(failure.error.code(), 66);

@@ -2,13 +2,15 @@
 //! The handover: the container's init becomes PID 1's child, then the unit's main process. Whatever happens in
 //! between, the unit ends up with init's own exit status.
 
-use crate::exit::Error;
+use crate::exit::{Error, Step};
+use crate::journal::Journal;
+use crate::message::Message;
 use crate::notify;
 use crate::reaper::{self, End, Init, Reaper};
 
 /// Hands init over. `Some(end)` when it has ended before PID 1 took it: the helper must then end the same way, for it
 /// is still the main process.
-pub(crate) fn hand_over(reaper: Reaper, init: &Init) -> Result<Option<End>, Error> {
+pub(crate) fn hand_over(reaper: Reaper, init: &Init, journal: Journal) -> Result<Option<End>, Error> {
     match reaper.release(init)? {
         // A container that is done already has been started all the same; one that failed at once has not.
         // The signals are those of an orderly end in systemd.service(5), power-off and reboot from inside among them.
@@ -16,7 +18,12 @@ pub(crate) fn hand_over(reaper: Reaper, init: &Init) -> Result<Option<End>, Erro
             notify::ready_and_finished()?;
             return Ok(Some(end));
         }
-        Some(end) => return Ok(Some(end)),
+        Some(end) => {
+            // PID 1 reports a status, but not whose: the helper's own look the same.
+            let line = format!("the container's init {end} before the handover");
+            journal.warning(Step::HandOver, Message::InitEnded, &line);
+            return Ok(Some(end));
+        }
         None => {}
     }
     notify::ready_with_main_process(init.pid)?;

@@ -68,6 +68,6 @@ fn owner(ids: Option<&SubordinateIds>) -> Result<Owner, Error> {
     let Some(ids) = ids else { return Ok(Owner { uid: 0, gid: 0 }) };
     match (host_id(&ids.uid, 0), host_id(&ids.gid, 0)) {
         (Some(uid), Some(gid)) => Ok(Owner { uid, gid }),
-        _ => Err(Error::NoUser("the id maps leave out the container's root (id 0)".to_owned())),
+        _ => Err(Error::NoIds("the id maps leave out the container's root (id 0)".to_owned())),
     }
 }

@@ -10,6 +10,7 @@ use std::io::Write;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::exit::{Failure, Step};
+use crate::message::Message;
 
 /// Where the lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,7 @@ impl Journal {
             match self {
                 Self::Native => {
                     tracing::error!(
+                        MESSAGE_ID = failure.error.message().id(),
                         CT_STEP = failure.step.as_str(),
                         CT_STATUS = failure.error.code(),
                         "{line}"
@@ -57,9 +59,9 @@ impl Journal {
     }
 
     /// A survived oddity.
-    pub(crate) fn warning(self, step: Step, line: &str) {
+    pub(crate) fn warning(self, step: Step, message: Message, line: &str) {
         match self {
-            Self::Native => tracing::warn!(CT_STEP = step.as_str(), "{line}"),
+            Self::Native => tracing::warn!(MESSAGE_ID = message.id(), CT_STEP = step.as_str(), "{line}"),
             Self::Stderr => on_stderr(line),
         }
     }

@@ -14,6 +14,7 @@ mod exit;
 mod handover;
 mod identity;
 mod journal;
+mod message;
 mod mounts;
 mod notify;
 mod read;

@@ -13,7 +13,7 @@ use crate::account::{SubordinateIds, host_id};
 use crate::bundle::malformed;
 use crate::claim::RunDirectory;
 use crate::confined;
-use crate::exit::Error;
+use crate::exit::{Error, Named};
 use crate::rootfs::Rootfs;
 
 /// The group `tty` of Debian and nearly everyone: who may write to a terminal.
@@ -94,13 +94,13 @@ pub(crate) fn prepare(
             mounts.iter().take(number).any(|earlier| mount.target.starts_with(&earlier.target));
         if mount.create == Create::No && !below_another {
             confined::in_root(&rootfs.directory, &mount.target, OFlag::O_PATH)
-                .map_err(|e| Error::open("mount target in the container", &mount.target, e))?;
+                .map_err(|e| Error::open(Named::MountTarget, &mount.target, e))?;
         }
         if mount.kind == "bind" {
             let source = confined::host_path(&mount.source)
-                .map_err(|e| Error::open("mount source", &mount.source, e))?;
+                .map_err(|e| Error::open(Named::MountSource, &mount.source, e))?;
             let is_directory = std::fs::metadata(format!("/proc/self/fd/{}", source.as_raw_fd()))
-                .map_err(|e| Error::open("mount source", &mount.source, e))?
+                .map_err(|e| Error::open(Named::MountSource, &mount.source, e))?
                 .is_dir();
             let fits = match mount.create {
                 Create::Dir => is_directory,

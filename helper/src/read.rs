@@ -10,6 +10,7 @@ use ct_config::sources::{CONTAINER_DIRS, Tree};
 
 use crate::exit::{Error, Step};
 use crate::journal::Journal;
+use crate::message::Message;
 
 /// The variable in which the generator leaves the digest of the config that the unit's settings came from.
 const DIGEST_VARIABLE: &str = "CT_CONFIG_DIGEST";
@@ -20,16 +21,16 @@ pub(crate) fn container(name: &str, journal: Journal) -> Result<Container, Error
     let root = Path::new("/");
     let tree = Tree::only(root, &name);
     if !tree.contains(&name) {
-        return Err(Error::ConfigText(unknown(&name)));
+        return Err(unknown(&name));
     }
     let (host, problems) = Host::load(root);
     for problem in problems {
-        journal.warning(Step::Config, &format!("{problem}, ignoring"));
+        journal.warning(Step::Config, Message::HostSettingIgnored, &format!("{problem}, ignoring"));
     }
     let container = ct_config::load(&tree, &host, &name).map_err(|broken| Error::Config(broken.problems))?;
     match std::env::var(DIGEST_VARIABLE) {
         // Without the generated settings the container would run without its limits.
-        Err(_not_set) => Err(Error::ConfigText(format!(
+        Err(_not_set) => Err(Error::NotLoaded(format!(
             "{} is not loaded; run `systemctl daemon-reload` and start again",
             container.files.first().map(|file| file.display().to_string()).unwrap_or_default()
         ))),
@@ -37,6 +38,7 @@ pub(crate) fn container(name: &str, journal: Journal) -> Result<Container, Error
             if digest != container.digest.0 {
                 journal.warning(
                     Step::Config,
+                    Message::ConfigChanged,
                     "the config changed since the last `systemctl daemon-reload`; the unit's settings are the old ones",
                 );
             }
@@ -46,27 +48,30 @@ pub(crate) fn container(name: &str, journal: Journal) -> Result<Container, Error
 }
 
 /// `systemctl start ct@typo`
-fn unknown(name: &ContainerName) -> String {
+fn unknown(name: &ContainerName) -> Error {
     for directory in CONTAINER_DIRS {
         let path = Path::new(directory).join(format!("{name}.toml"));
         if std::fs::read_link(&path).is_ok_and(|target| target == Path::new("/dev/null")) {
-            return format!("the container {name} is masked: {} is a link to /dev/null", path.display());
+            return Error::Masked(format!(
+                "the container {name} is masked: {} is a link to /dev/null",
+                path.display()
+            ));
         }
     }
     let tree = Tree::scan(Path::new("/"));
     let near = ct_config::suggest(name.as_str(), tree.names().map(ContainerName::as_str));
     let hint = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-    format!("no container is called {name}: there is no /etc/ct/containers/{name}.toml{hint}")
+    Error::Unknown(format!("no container is called {name}: there is no /etc/ct/containers/{name}.toml{hint}"))
 }
 
 /// `ct-helper broken NAME [REASON...]`: what the unit of a config runs that the generator could not use.
 pub(crate) fn broken(name: &str, reasons: &[String], journal: Journal) -> Error {
     if !reasons.is_empty() {
-        return Error::ConfigText(reasons.join("\n"));
+        return Error::Unstartable(reasons.join("\n"));
     }
     match container(name, journal) {
         Err(error) => error,
-        Ok(_) => Error::ConfigText(
+        Ok(_) => Error::NotLoaded(
             "the config was broken at the last `systemctl daemon-reload` and is right now; reload and start again"
                 .to_owned(),
         ),

@@ -11,6 +11,7 @@
 //! not stop it) through that moment: the end of a traced process is its tracer's to see first, and PID 1's only after
 //! the tracer is gone.
 
+use std::fmt;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -18,6 +19,7 @@ use std::os::unix::net::UnixStream;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::ptrace;
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -37,6 +39,18 @@ pub(crate) enum End {
     Exited(i32),
     /// This signal killed it.
     Killed(i32),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "ended with status {status}"),
+            Self::Killed(number) => match Signal::try_from(*number) {
+                Ok(signal) => write!(f, "was killed by {signal}"),
+                Err(_real_time) => write!(f, "was killed by signal {number}"),
+            },
+        }
+    }
 }
 
 /// Init's parent until the handover.

@@ -17,7 +17,7 @@ use nix::unistd::{Gid, Uid, chown};
 
 use crate::claim::RunDirectory;
 use crate::confined;
-use crate::exit::Error;
+use crate::exit::{Error, Named};
 
 /// The host ids of the container's root, who must own what an empty upper layer begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,18 +63,18 @@ pub(crate) fn mount_root(
     let writable = root.writable.unwrap_or_default();
     match &root.source {
         RootSource::Path(path) | RootSource::Bundle(path) => {
-            let lower = open_directory("rootfs", bundle_root.unwrap_or(path))?;
+            let lower = open_directory(Named::Rootfs, bundle_root.unwrap_or(path))?;
             mount_directory(&lower, writable, &target, run, owner)?;
         }
         RootSource::Layers(layers) => {
             let lower = layers
                 .iter()
-                .map(|path| open_directory("layer", path))
+                .map(|path| open_directory(Named::Layer, path))
                 .collect::<Result<Vec<OwnedFd>, Error>>()?;
             mount_layers(&lower, writable, &target, run, owner)?;
         }
     }
-    let directory = open_directory("rootfs", &target)?;
+    let directory = open_directory(Named::Rootfs, &target)?;
     refuse_links(&directory)?;
     let readonly = match (&root.source, root.writable) {
         (RootSource::Bundle(_), None) => None,
@@ -90,13 +90,13 @@ fn refuse_links(directory: &OwnedFd) -> Result<(), Error> {
         let is_link = confined::is_link(directory, Path::new(name))
             .map_err(|e| Error::system(format!("look at /{name} of the root file system"), e))?;
         if is_link {
-            return Err(Error::ConfigText(format!("/{name} of the root file system is a symbolic link")));
+            return Err(Error::LinkInRootfs(name));
         }
     }
     Ok(())
 }
 
-fn open_directory(what: &'static str, path: &Path) -> Result<OwnedFd, Error> {
+fn open_directory(what: Named, path: &Path) -> Result<OwnedFd, Error> {
     confined::host_directory(path).map_err(|source| Error::open(what, path, source))
 }
 
@@ -134,7 +134,7 @@ fn mount_layers(
 /// /var/lib/ct/NAME, which `StateDirectory=` made.
 fn state_directory() -> Result<PathBuf, Error> {
     std::env::var_os("STATE_DIRECTORY").map(PathBuf::from).ok_or_else(|| {
-        Error::ConfigText(
+        Error::NotLoaded(
             "the unit has no StateDirectory=; run `systemctl daemon-reload` and start again".to_owned(),
         )
     })
@@ -164,8 +164,8 @@ impl WritableLayer {
             make_upper(directory, &upper, topmost, owner)?;
         }
         Ok(Self {
-            upper: open_directory("upper layer", &upper)?,
-            work: open_directory("work directory", &work)?,
+            upper: open_directory(Named::UpperLayer, &upper)?,
+            work: open_directory(Named::WorkDirectory, &work)?,
         })
     }
 }

@@ -14,6 +14,7 @@ use crate::claim::{self, RunDirectory};
 use crate::exit::{At, Error, Failure, Step};
 use crate::identity::Identity;
 use crate::journal::Journal;
+use crate::message::Message;
 use crate::reaper::{self, End, Started};
 use crate::rootfs::{self, Rootfs};
 use crate::runtime::{Places, Runtime};
@@ -57,7 +58,7 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
 
     // config.json, for the runtime.
     if let Some(left_out) = bundle::left_out(base.as_ref()) {
-        journal.warning(Step::Bundle, left_out);
+        journal.warning(Step::Bundle, Message::HooksLeftOut, left_out);
     }
     let parts = Parts {
         container: &container,
@@ -81,7 +82,7 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
         Started::Init(reaper, init) => (reaper, init),
         Started::Failed(status) => return Ok(Outcome::AlreadyToldWhy(status)),
     };
-    match handover::hand_over(reaper, &init).at(Step::HandOver)? {
+    match handover::hand_over(reaper, &init, journal).at(Step::HandOver)? {
         None => Ok(Outcome::HandedOver),
         Some(End::Exited(status)) => Ok(Outcome::Exited(status)),
         Some(End::Killed(signal)) => Ok(Outcome::Killed(signal)),
@@ -106,8 +107,11 @@ fn mount_rootfs(
 fn prepare_cgroup(own_cgroup: String, identity: &Identity, journal: Journal) -> Result<UnitCgroup, Error> {
     let cgroup = UnitCgroup::prepare(own_cgroup)?;
     for controller in cgroup.delegate_controllers()? {
-        journal
-            .warning(Step::Cgroup, &format!("cannot hand on the cgroup controller {controller}, ignoring"));
+        journal.warning(
+            Step::Cgroup,
+            Message::ControllerKept,
+            &format!("cannot hand on the cgroup controller {controller}, ignoring"),
+        );
     }
     if let Some((uid, gid)) = identity.payload_owner() {
         cgroup.give_payload(uid, gid)?;
