@@ -36,6 +36,7 @@ pub(crate) enum Outcome {
 /// Starts the container `name` and hands its init to PID 1.
 pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
     sys::close_on_exec_above_stderr().map_err(|e| Error::system("close_range", e)).at(Step::Claim)?;
+    sys::fail_writes_beyond_the_limit().map_err(|e| Error::system("sigaction", e)).at(Step::Claim)?;
 
     claim::is_the_unit(name).at(Step::Claim)?;
     let own_cgroup = cgroup::of_unit(name).at(Step::Claim)?;

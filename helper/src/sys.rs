@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, setgroups, setresgid, setresuid};
 
 /// pidfd_open(2): a handle on a process that can be polled and never means another one.
@@ -31,6 +32,18 @@ pub(crate) fn close_on_exec_above_stderr() -> io::Result<()> {
     // SAFETY: no memory is passed; nothing is closed now, so no owned descriptor dangles.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Makes a write beyond RLIMIT_FSIZE fail with EFBIG, which can be told, where SIGXFSZ would kill without a word.
+///
+/// A handler and not SIG_IGN, for exec(2) puts the default back in its place: the runtime and the container get what
+/// PID 1 gave to us.
+pub(crate) fn fail_writes_beyond_the_limit() -> io::Result<()> {
+    extern "C" fn nothing(_signal: libc::c_int) {}
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler does nothing, hence nothing that a signal handler may not do.
+    unsafe { sigaction(Signal::SIGXFSZ, &action) }?;
+    Ok(())
 }
 
 /// Which side of a fork this is.

@@ -67,6 +67,20 @@ on_every_machine! {
         }
     }
 
+    fn signals_are_a_plain_services(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        let plain = ["systemd-run", "--wait", "--pipe", "--property=IgnoreSIGPIPE=no", "grep", "^Sig[BI]", "/proc/self/status"];
+        let expected = machine.run(plain).succeeds().stdout;
+        for runtime in RUNTIMES {
+            // Not a shell, which has handlers of its own.
+            let toml = format!(
+                "runtime = {runtime:?}\n[root]\npath = \"/srv/rootfs\"\n\
+                 [process]\ncommand = [\"/bin/grep\", \"^Sig[BI]\", \"/proc/self/status\"]\n"
+            );
+            assert_eq!(report(machine, runtime, &toml), expected, "{runtime}");
+        }
+    }
+
     fn identity_directory_and_attributes(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
         for runtime in RUNTIMES {

@@ -143,6 +143,39 @@ on_every_machine! {
         is_explained(machine, "astray", "ct-helper for container NAME was not run by its unit");
     }
 
+    fn limits_too_low_for_a_start(machine: &Machine) {
+        prepare(machine);
+        let cases = [
+            ("fsize = 0", "The start of container NAME ran into a limit", "config.json: file too large"),
+            ("fsize = 1000", "The start of container NAME ran into a limit", "config.json: file too large"),
+            ("nofile = 8", "The start of container NAME ran into a limit", "too many open files"),
+            ("nofile = 3", "The config of container NAME is broken", "limits.nofile: 3 is too low"),
+            ("as = \"1M\"", "The config of container NAME is broken", "limits.as: 1M is too low"),
+            ("data = 0", "The config of container NAME is broken", "limits.data: 0 is too low"),
+            ("stack = \"64K\"", "The config of container NAME is broken", "limits.stack: 64K is too low"),
+            ("cpu = 0", "The config of container NAME is broken", "limits.cpu: 0 is too low"),
+        ];
+        for (number, (limit, ..)) in cases.iter().enumerate() {
+            machine.container(&format!("low{number}"), &format!("{ROOT}{SLEEP}[limits]\n{limit}\n"));
+        }
+        let least = "as = \"8M\"\ndata = \"1M\"\nstack = \"128K\"\nnofile = 32\nfsize = \"1M\"\n";
+        machine.container("least", &format!("{ROOT}{SLEEP}[limits]\n{least}"));
+        machine.daemon_reload();
+        for (number, (limit, subject, line)) in cases.iter().enumerate() {
+            let name = format!("low{number}");
+            fails_and_is_explained(machine, &name, subject);
+            let journal = machine.journal(&format!("ct@{name}"));
+            assert!(journal.lines().any(|said| said.contains(line)), "{limit}: {journal}");
+        }
+        // The helper itself does with these, whatever the runtime makes of them.
+        machine.try_start("ct@least");
+        let result = machine.show("ct@least", "Result");
+        assert!(["success", "exit-code"].contains(&result.as_str()), "{result}: {}", machine.journal("ct@least"));
+        if result == "exit-code" {
+            is_explained(machine, "least", "The runtime could not start container NAME");
+        }
+    }
+
     fn what_a_start_survives(machine: &Machine) {
         prepare(machine);
         machine.shell("mkdir /srv/bundle").succeeds();

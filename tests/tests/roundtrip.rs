@@ -103,7 +103,14 @@ impl Made {
             // A nice or realtime limit has a range of its own; seconds of CPU are kept as microseconds.
             let bits = numbers.below(40);
             let bound = if ["nice", "rtprio"].contains(&key) { 39 } else { 1 << bits };
-            let soft = 1 + numbers.below(bound);
+            let least = match key {
+                "as" => 8 << 20,
+                "data" => 1 << 20,
+                "stack" => 128 << 10,
+                "nofile" => 4,
+                _ => 1,
+            };
+            let soft = least + numbers.below(bound);
             let (text, hard) = match numbers.below(4) {
                 0 => continue,
                 1 => (format!("{soft}"), soft.to_string()),

@@ -45,7 +45,12 @@ impl Limit {
         if limit.soft > limit.hard {
             return Err(BadValue(format!("the soft limit {soft} is higher than the hard limit {hard}")));
         }
-        Ok(limit)
+        match resource.least() {
+            Some((least, shown)) if limit.soft < Size::Finite(least) => {
+                Err(BadValue(format!("{soft} is too low to start any container; at least {shown} is needed")))
+            }
+            _ => Ok(limit),
+        }
     }
 }
 
@@ -93,6 +98,19 @@ impl RlimitResource {
     /// As getrlimit(2) and OCI's config.json call it: `RLIMIT_NOFILE`.
     pub fn rlimit_name(self) -> String {
         format!("RLIMIT_{}", self.key().to_ascii_uppercase())
+    }
+
+    /// Below this the helper, or systemd before it, dies without a word, as both live under the container's limits.
+    /// Measured with a static helper, and rounded up; other resources do without or say what they lack.
+    fn least(self) -> Option<(u64, &'static str)> {
+        match self {
+            Self::As => Some((8 << 20, "8M")),
+            Self::Cpu => Some((1, "1s")),
+            Self::Data => Some((1 << 20, "1M")),
+            Self::Nofile => Some((4, "4")),
+            Self::Stack => Some((128 << 10, "128K")),
+            _ => None,
+        }
     }
 
     fn names(self) -> (&'static str, &'static str) {

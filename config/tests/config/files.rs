@@ -115,7 +115,7 @@ fn drop_ins_merge_in_the_order_of_their_names() {
     let root = FakeRoot::new("drop-ins");
     root.write(
         &format!("{USR}/web.toml"),
-        "slice = \"a.slice\"\nhostname = \"main\"\n[root]\npath = \"/a\"\n[limits]\ncore = 1\nnofile = 1\n",
+        "slice = \"a.slice\"\nhostname = \"main\"\n[root]\npath = \"/a\"\n[limits]\ncore = 1\nnofile = 64\n",
     );
     root.write(&format!("{USR}/web.toml.d/10-a.toml"), "hostname = \"usr-10\"\n");
     root.write(&format!("{ETC}/web.toml.d/20-b.toml"), "limits.core = 2\n");
@@ -143,7 +143,7 @@ fn drop_ins_merge_in_the_order_of_their_names() {
     assert_eq!(web.hostname.as_deref(), Some("usr-10"));
     assert_eq!(web.slice.as_str(), "c.slice");
     let limits: Vec<String> = web.limits.values().map(ToString::to_string).collect();
-    assert_eq!(limits, ["2", "1"], "tables merge key by key");
+    assert_eq!(limits, ["2", "64"], "tables merge key by key");
     assert_eq!(web.depends.after.len(), 1, "lists are replaced");
     assert_eq!(web.depends.after[0].position, "/usr/lib/ct/containers/web.toml.d/40-d.toml:2:10");
 }
@@ -400,7 +400,7 @@ fn bad_defaults_are_told_where_they_stand() {
     assert_eq!(problems, [unknown, kind]);
     let name = "ct.toml:3:12: defaults.hostname: \"-\" is not a host name";
     assert_eq!(root.only(MINIMAL).unwrap_err(), [unknown, name, kind]);
-    let mine = root.only(&format!("hostname = \"a\"\nlimits.nofile = 1\n{MINIMAL}")).unwrap_err();
+    let mine = root.only(&format!("hostname = \"a\"\nlimits.nofile = 64\n{MINIMAL}")).unwrap_err();
     assert_eq!(mine, [unknown], "what is overridden does no harm");
 }
 

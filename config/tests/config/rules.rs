@@ -447,6 +447,10 @@ fn limits_and_oom() {
             "[limits]\ncpu = \"soon\"",
             "limits.cpu: \"soon\" is not a time span such as 5s, 1min 30s, 250ms or infinity",
         ),
+        (
+            "[limits]\nas = \"1M:infinity\"",
+            "limits.as: 1M is too low to start any container; at least 8M is needed",
+        ),
         ("[limits]\nnofile = true", "limits.nofile: must be a string or a whole number, not true"),
         ("[limits]\nnofiles = 1", "limits: unknown key `nofiles` (did you mean `nofile`?)"),
         ("[oom]\nscore_adjust = 1001", "oom.score_adjust: 1001 is not from -1000 to 1000"),
@@ -458,7 +462,11 @@ fn limits_and_oom() {
         assert_eq!(refused(&root, text), [want], "{text}");
     }
     for resource in RlimitResource::ALL {
-        let value = if resource == RlimitResource::Nice { "\"+5:-5\"" } else { "\"1:2\"" };
+        let value = match resource {
+            RlimitResource::Nice => "\"+5:-5\"",
+            RlimitResource::Rtprio => "\"1:2\"",
+            _ => "\"8388608:8388609\"",
+        };
         let container = with(&root, &format!("[limits]\n{} = {value}", resource.key()));
         assert!(container.limits.contains_key(&resource), "{resource:?}");
     }

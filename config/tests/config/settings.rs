@@ -146,9 +146,14 @@ fn dependencies_and_paths_once_each() {
 fn limits_policies_and_timeouts() {
     let root = FakeRoot::new("limits");
     for resource in RlimitResource::ALL {
-        let text = format!("root.path = \"/a\"\nlimits.{} = 5", resource.key());
+        // Enough for a start where there is a least value; the two have a range of their own.
+        let number = match resource {
+            RlimitResource::Nice | RlimitResource::Rtprio => 5,
+            _ => 64 << 20,
+        };
+        let text = format!("root.path = \"/a\"\nlimits.{} = {number}", resource.key());
         assert!(
-            matches!(property(&root, &text, resource.directive()), Some(Value::Limit(l)) if l.soft == Size::Finite(5))
+            matches!(property(&root, &text, resource.directive()), Some(Value::Limit(l)) if l.soft == Size::Finite(number))
         );
     }
     for policy in ["kill", "stop", "continue"] {

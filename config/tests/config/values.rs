@@ -156,6 +156,12 @@ fn limits() {
         (R::Nice, "5:infinity", "5:40"),
         (R::Rtprio, "99", "99"),
         (R::Core, "0", "0"),
+        (R::As, "8M", "8388608"),
+        (R::Cpu, "1:2", "1:2"),
+        (R::Data, "1M", "1048576"),
+        (R::Fsize, "0", "0"),
+        (R::Nofile, "4", "4"),
+        (R::Stack, "128K", "131072"),
     ];
     for (resource, text, shown) in good {
         assert_eq!(
@@ -180,6 +186,11 @@ fn limits() {
         (R::Cpu, "5x"),
         (R::As, "12Q"),
         (R::Locks, "infinit"),
+        (R::As, "8388607"),
+        (R::Cpu, "0"),
+        (R::Data, "1048575:infinity"),
+        (R::Nofile, "3"),
+        (R::Stack, "127K"),
     ];
     for (resource, text) in refused {
         assert!(Limit::parse(resource, text).is_err(), "{resource:?} {text:?}");
