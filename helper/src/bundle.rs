@@ -49,6 +49,9 @@ const MASKED: [&str; 11] = [
 ];
 const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// The file mode creation mask of a service that says nothing else, see systemd.exec(5).
+pub(crate) const USUAL_UMASK: u32 = 0o022;
+
 /// Everything config.json is made of.
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {
@@ -62,6 +65,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) cgroup: PathBuf,
     /// `[[mount]]`, with sources that the runtime can reach.
     pub(crate) mounts: Vec<ct_config::container::Mount>,
+    /// `UMask=` of the unit.
+    pub(crate) umask: u32,
 }
 
 /// Reads the config.json of `root.bundle`.
@@ -125,6 +130,10 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     let capabilities = set_process(&mut process, container, &parts.rootfs.directory, own_config)?;
     if runtime.raises_open_files() {
         repeat_open_files(&mut process)?;
+    }
+    // The usual one is nobody's wish: a bundle's own stands, and without it the runtime passes on the helper's.
+    if parts.umask != USUAL_UMASK {
+        process.user_mut().set_umask(Some(parts.umask));
     }
     // Groups that nobody asked for by name.
     let implied_groups = parts.identity.account.is_root() || !runtime.insists_on_being_root();

@@ -28,6 +28,7 @@ mod sys;
 use std::process::exit;
 
 use clap::{Parser, Subcommand};
+use nix::sys::stat::Mode;
 
 use crate::exit::{Failure, HANDED_OVER, Step};
 use crate::journal::Journal;
@@ -59,12 +60,12 @@ fn main() {
         let _ = error.print();
         exit(if error.use_stderr() { 64 } else { 0 })
     });
-    // Every mode below is said where the file is made, and means what it says.
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    // Every mode below is said where the file is made, and means what it says. The unit's own is for the container.
+    let umask = nix::sys::stat::umask(Mode::from_bits_truncate(bundle::USUAL_UMASK)).bits();
     let (outcome, journal) = match arguments.verb {
         Verb::Start { name } => {
             let journal = Journal::connect(&name);
-            (start::start(&name, journal), journal)
+            (start::start(&name, umask, journal), journal)
         }
         Verb::Broken { name, reasons } => {
             let journal = Journal::connect(&name);

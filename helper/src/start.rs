@@ -33,8 +33,8 @@ pub(crate) enum Outcome {
     AlreadyToldWhy(i32),
 }
 
-/// Starts the container `name` and hands its init to PID 1.
-pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
+/// Starts the container `name` and hands its init to PID 1. `umask` is what PID 1 has set for the unit.
+pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome, Failure> {
     sys::close_on_exec_above_stderr().map_err(|e| Error::system("close_range", e)).at(Step::Claim)?;
     sys::fail_writes_beyond_the_limit().map_err(|e| Error::system("sigaction", e)).at(Step::Claim)?;
 
@@ -69,6 +69,7 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<Outcome, Failure> {
         runtime: &runtime,
         cgroup: cgroup.payload(),
         mounts,
+        umask,
     };
     let spec = bundle::assemble(parts).at(Step::Bundle)?;
     let places = Places::make(&run, &identity.account).at(Step::Bundle)?;

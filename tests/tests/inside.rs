@@ -114,6 +114,18 @@ on_every_machine! {
         }
     }
 
+    fn the_units_umask_is_the_containers(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        for runtime in RUNTIMES {
+            for (set, seen) in [("", "0022\n"), ("[systemd.service]\nUMask = \"0077\"\n", "0077\n")] {
+                for user in ["", "user = \"www-data\"\n"] {
+                    let toml = script(runtime, "path = \"/srv/rootfs\"", "umask", &format!("{user}{set}"));
+                    assert_eq!(report(machine, &format!("{runtime}{seen:.4}{}", user.len()), &toml), seen, "{runtime}{user}");
+                }
+            }
+        }
+    }
+
     fn a_directory_is_written_kept_or_left_alone(machine: &Machine) {
         for runtime in RUNTIMES {
             machine.busybox_rootfs("/srv/rootfs");
