@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The mounts that the runtime makes inside the container: the usual ones of a Linux system and the config's own.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ct_config::container::{self, Container, Create, Network};
@@ -88,45 +88,62 @@ pub(crate) fn prepare(
 ) -> Result<Vec<container::Mount>, Error> {
     let mut staging: Option<PathBuf> = None;
     let mut prepared = Vec::with_capacity(mounts.len());
+    let mut earlier: Vec<(&Path, Option<OwnedFd>)> = Vec::with_capacity(mounts.len());
     for (number, mount) in mounts.iter().enumerate() {
+        let target = mount.target.as_path();
         let mut mount = mount.clone();
-        let below_another =
-            mounts.iter().take(number).any(|earlier| mount.target.starts_with(&earlier.target));
-        if mount.create == Create::No && !below_another {
-            confined::in_root(&rootfs.directory, &mount.target, OFlag::O_PATH)
-                .map_err(|e| Error::open(Named::MountTarget, &mount.target, e))?;
+        if mount.create == Create::No {
+            target_exists(target, rootfs, &earlier)?;
         }
+        let mut source = None;
         if mount.kind == "bind" {
-            let source = confined::host_path(&mount.source)
-                .map_err(|e| Error::open(Named::MountSource, &mount.source, e))?;
-            let is_directory = std::fs::metadata(format!("/proc/self/fd/{}", source.as_raw_fd()))
-                .map_err(|e| Error::open(Named::MountSource, &mount.source, e))?
-                .is_dir();
-            let fits = match mount.create {
-                Create::Dir => is_directory,
-                Create::File => !is_directory,
-                Create::AsSource | Create::No => true,
-            };
-            if !fits {
-                let (is, wanted) =
-                    if is_directory { ("a directory", "file") } else { ("no directory", "dir") };
-                let source = mount.source.display();
-                return Err(Error::ConfigText(format!(
-                    "mount source {source} is {is}, but create = {wanted:?}"
-                )));
-            }
+            let (opened, is_directory) = open_source(&mount)?;
             if through_account {
                 let directory = match &staging {
                     Some(made) => made.clone(),
                     None => run.make("mounts", 0o711)?,
                 };
-                mount.source = stage(&source, &directory.join(number.to_string()), is_directory)?;
+                mount.source = stage(&opened, &directory.join(number.to_string()), is_directory)?;
                 staging = Some(directory);
             }
+            source = Some(opened);
         }
+        earlier.push((target, source));
         prepared.push(mount);
     }
     Ok(prepared)
+}
+
+/// Whether a target will be there when its turn comes: in the root file system, or in the source of the mount that
+/// lies over that part of it by then. `earlier` are the mounts before it: target, and source of a bind.
+fn target_exists(target: &Path, rootfs: &Rootfs, earlier: &[(&Path, Option<OwnedFd>)]) -> Result<(), Error> {
+    if earlier.iter().any(|(other, _)| other.starts_with(target)) {
+        return Ok(()); // the runtime has made it on the way
+    }
+    let over =
+        earlier.iter().rev().find_map(|(other, source)| Some((target.strip_prefix(other).ok()?, source)));
+    let found = match over {
+        None => confined::in_root(&rootfs.directory, target, OFlag::O_PATH),
+        Some((rest, Some(source))) => confined::in_root(source, rest, OFlag::O_PATH),
+        // A file system that only the runtime will see.
+        Some((_, None)) => return Ok(()),
+    };
+    found.map(drop).map_err(|e| Error::open(Named::MountTarget, target, e))
+}
+
+/// Opens the source of a bind mount, which must be what `create` says, and tells whether it is a directory.
+fn open_source(mount: &container::Mount) -> Result<(OwnedFd, bool), Error> {
+    let failed = |e| Error::open(Named::MountSource, &mount.source, e);
+    let source = confined::host_path(&mount.source).map_err(failed)?;
+    let metadata = std::fs::metadata(format!("/proc/self/fd/{}", source.as_raw_fd())).map_err(failed)?;
+    let is_directory = metadata.is_dir();
+    let (is, wanted) = match (mount.create, is_directory) {
+        (Create::Dir, false) => ("no directory", "dir"),
+        (Create::File, true) => ("a directory", "file"),
+        _ => return Ok((source, is_directory)),
+    };
+    let source = mount.source.display();
+    Err(Error::ConfigText(format!("mount source {source} is {is}, but create = {wanted:?}")))
 }
 
 /// Binds an opened source at `target`.

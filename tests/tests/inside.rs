@@ -201,6 +201,37 @@ on_every_machine! {
         }
     }
 
+    fn a_target_that_must_be_there_may_come_from_an_earlier_mount(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.shell("mkdir -p /srv/outer/there /srv/inner /srv/rootfs/mnt; touch /srv/inner/file").succeeds();
+        let outer = |kind: &str| format!("[[mount]]\nsource = \"/srv/outer\"\ntarget = \"/mnt\"\ntype = {kind:?}\n");
+        let inner = |target: &str| {
+            format!("[[mount]]\nsource = \"/srv/inner\"\ntarget = {target:?}\ncreate = \"no\"\n")
+        };
+        let list = |name: &str, directory: &str, mounts: String| {
+            let toml = script("crun", "path = \"/srv/rootfs\"", &format!("ls {directory}"), &mounts);
+            report(machine, name, &toml)
+        };
+        assert_eq!(list("below", "/mnt/there", outer("bind") + &inner("/mnt/there")), "file\n");
+        // Made in the tmpfs, on the way to a mount further down.
+        let deeper = "[[mount]]\nsource = \"/srv/inner\"\ntarget = \"/mnt/made/deep\"\n";
+        assert_eq!(list("made", "/mnt/made", outer("tmpfs") + deeper + &inner("/mnt/made")), "file\n");
+
+        let outer_missing = outer("bind") + &inner("/mnt/gone");
+        machine.container("gone", &script("crun", "path = \"/srv/rootfs\"", "ls", &outer_missing));
+        // Hidden by what is mounted over it.
+        machine.shell("mkdir -p /srv/rootfs/mnt/hidden").succeeds();
+        machine.container("hidden", &script("crun", "path = \"/srv/rootfs\"", "ls", &(outer("bind") + &inner("/mnt/hidden"))));
+        machine.daemon_reload();
+        for name in ["gone", "hidden"] {
+            machine.try_start(&format!("ct@{name}")).fails();
+            let journal = machine.journal(&format!("ct@{name}"));
+            let expected = format!("no such mount target in the container: /mnt/{name}: no such file or directory");
+            assert!(journal.lines().any(|line| line == expected), "{journal}");
+        }
+        assert_eq!(machine.shell("ls /srv/outer").stdout, "there\n", "nothing is made in a source");
+    }
+
     fn networks_are_the_hosts_none_or_one_by_path(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
         machine.shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid").succeeds();
