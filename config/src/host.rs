@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use crate::document::{self, SourceMap};
 use crate::fragment::{Fragment, HostFragment, HostRuntime, Scalar};
 use crate::problem::Problem;
-use crate::sources::{self, SourceFile};
+use crate::sources::{self, HookFiles, SourceFile};
 use crate::validate::parse_path;
 use crate::value::parse_number;
 
@@ -47,6 +47,8 @@ pub struct Host {
     pub(crate) files: Vec<SourceFile>,
     /// The digest of those files, which each container's goes on from.
     pub(crate) hasher: Sha256,
+    /// Hooks that all containers have.
+    pub(crate) hooks: HookFiles,
     /// Why no container can be trusted to be what its config says: `[defaults]` may be what limits it.
     pub(crate) fatal: Vec<Problem>,
     /// Files with syntax errors, which are among `fatal`.
@@ -67,6 +69,7 @@ impl Host {
             runtimes: BTreeMap::new(),
             files: read.files,
             hasher,
+            hooks: read.hooks,
             fatal: read.problems,
             garbled: Vec::new(),
             has_defaults: false,

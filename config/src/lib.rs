@@ -60,11 +60,13 @@ pub fn load_all(tree: &Tree, host: &host::Host) -> impl Iterator<Item = Result<C
 }
 
 fn check(read: SourceFiles, host: &host::Host, name: &ContainerName) -> Result<Container, Box<Broken>> {
-    let SourceFiles { files, mut problems } = read;
+    let SourceFiles { files, mut problems, hooks } = read;
+    let hooks = hooks.over(&host.hooks);
     let complete = problems.is_empty();
     let map = SourceMap { files: &files, host: &host.files, host_table: "defaults" };
     let mut hasher = host.hasher.clone();
     files.iter().for_each(|file| hash_file(&mut hasher, file));
+    hooks.bytes().for_each(|path| hash_bytes(&mut hasher, path));
     let digest = hasher.finalize();
     let paths = || files.iter().map(|file| file.path.clone()).collect();
 
@@ -77,7 +79,7 @@ fn check(read: SourceFiles, host: &host::Host, name: &ContainerName) -> Result<C
     let autostart = wants_autostart(&table);
     let rebuild = || merged(&map, host, &mut Vec::new());
     let fragment: fragment::Fragment = document::deserialize(table, rebuild, &map, &mut problems);
-    let identity = validate::Identity { name: name.clone(), files: paths(), digest: hex(&digest) };
+    let identity = validate::Identity { name: name.clone(), files: paths(), hooks, digest: hex(&digest) };
     if let Some(container) = validate::container(fragment, identity, host, map, &mut problems) {
         return Ok(container);
     }
@@ -125,10 +127,12 @@ fn wants_autostart(table: &DeTable<'_>) -> bool {
 fn hash_file(hasher: &mut Sha256, file: &sources::SourceFile) {
     use std::os::unix::ffi::OsStrExt;
     let path = file.path.as_os_str().as_bytes();
-    for bytes in [path, file.text.as_bytes()] {
-        hasher.update((bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
-    }
+    [path, file.text.as_bytes()].into_iter().for_each(|bytes| hash_bytes(hasher, bytes));
+}
+
+fn hash_bytes(hasher: &mut Sha256, bytes: &[u8]) {
+    hasher.update((bytes.len() as u64).to_le_bytes());
+    hasher.update(bytes);
 }
 
 fn hex(bytes: &[u8]) -> Digest {

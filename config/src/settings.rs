@@ -244,7 +244,12 @@ fn restart_policy(policy: RestartPolicy) -> &'static str {
     }
 }
 
-/// The signal that ends the container cleanly, if it is not SIGTERM, which the template has.
+/// The signal that ends the container cleanly.
+pub fn stop_signal(container: &Container) -> Signal {
+    kill_signal(container).unwrap_or(Signal::TERM)
+}
+
+/// The same if it is not SIGTERM, which the template has.
 fn kill_signal(container: &Container) -> Option<Signal> {
     if container.stop.signal.is_some() {
         return container.stop.signal;

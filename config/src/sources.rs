@@ -3,6 +3,7 @@
 //! disk; precedence and masking are those of systemd.unit(5).
 
 mod disk;
+mod hooks;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,6 +14,8 @@ use nix::dir::{self, Dir};
 
 use crate::name::ContainerName;
 use crate::problem::Problem;
+pub(crate) use hooks::HookFiles;
+
 use disk::{Disk, file_problem, is_masked, may_be_link, os_name};
 
 /// Where container configs are; the first wins.
@@ -69,6 +72,7 @@ pub(crate) struct SourceFile {
 pub(crate) struct SourceFiles {
     pub(crate) files: Vec<SourceFile>,
     pub(crate) problems: Vec<Problem>,
+    pub(crate) hooks: HookFiles,
 }
 
 impl Tree {
@@ -188,6 +192,7 @@ impl Tree {
             let dirs = CONTAINER_DIRS.iter().zip(entry.drop_ins).filter(|(_, there)| *there);
             let dirs: Vec<String> = dirs.map(|(dir, _)| format!("{dir}/{name}.toml.d")).collect();
             self.disk.read_drop_ins(&dirs, &mut read);
+            read.hooks.add(&self.disk, &dirs, &mut read.problems);
         }
         read
     }
@@ -211,7 +216,9 @@ pub(crate) fn read_host(root: &Path) -> SourceFiles {
         // Also what is there but cannot be looked at: opening it says why.
         _ => read.add(disk.read(PathBuf::from(HOST_FILE))),
     }
-    disk.read_drop_ins(&[HOST_DROP_INS.to_owned()], &mut read);
+    let drop_ins = [HOST_DROP_INS.to_owned()];
+    disk.read_drop_ins(&drop_ins, &mut read);
+    read.hooks.add(&disk, &drop_ins, &mut read.problems);
     read
 }
 

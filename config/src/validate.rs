@@ -20,6 +20,7 @@ use crate::fragment::{self, Fragment, List, Scalar, Text};
 use crate::host::Host;
 use crate::name::{ContainerName, UnitName};
 use crate::problem::Problem;
+use crate::sources::HookFiles;
 use crate::suggest;
 use crate::value::{Timespan, parse_number};
 
@@ -45,6 +46,7 @@ pub(crate) struct Check<'a> {
 pub(crate) struct Identity {
     pub(crate) name: ContainerName,
     pub(crate) files: Vec<PathBuf>,
+    pub(crate) hooks: HookFiles,
     pub(crate) digest: Digest,
 }
 
@@ -58,7 +60,7 @@ pub(crate) fn container(
 ) -> Option<Container> {
     let incomplete = !problems.is_empty();
     let mut check = Check { map, problems };
-    let Identity { name, files, digest } = identity;
+    let Identity { name, files, hooks, digest } = identity;
     if let Some(pod) = &fragment.pod {
         check.problem(pod, "pod", NOT_YET);
     }
@@ -83,7 +85,7 @@ pub(crate) fn container(
         ready: check.ready(fragment.ready.unwrap_or_default()),
         stop: check.stop(fragment.stop.unwrap_or_default()),
         restart: check.restart(fragment.restart.unwrap_or_default()),
-        hooks: check.hooks(fragment.hooks.unwrap_or_default()),
+        hooks: check.hooks(fragment.hooks.unwrap_or_default(), hooks),
         network: fragment.network.and_then(|network| check.network(network)),
         security: check.security(fragment.security.unwrap_or_default()),
         root: root?,

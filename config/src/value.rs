@@ -7,6 +7,7 @@ mod rlimit;
 mod signal;
 
 use std::fmt;
+use std::time::Duration;
 
 pub use rlimit::{Limit, RlimitResource};
 pub use signal::Signal;
@@ -174,6 +175,14 @@ pub(crate) fn parse_number(text: &str) -> Option<u64> {
 }
 
 impl Timespan {
+    /// The span, `None` for infinity.
+    pub fn finite(self) -> Option<Duration> {
+        match self {
+            Self::Finite(microseconds) => Some(Duration::from_micros(microseconds)),
+            Self::Infinity => None,
+        }
+    }
+
     /// The units of systemd.time(7), in microseconds.
     const UNITS: [(&str, u64); 31] = [
         ("us", 1),

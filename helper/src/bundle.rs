@@ -103,11 +103,13 @@ pub(crate) fn base_root(source: &RootSource, base: Option<&Spec>) -> Option<Path
     Some(directory.join(base?.root().as_ref()?.path()))
 }
 
-/// What a bundle asks for and does not get.
-pub(crate) fn left_out(base: Option<&Spec>) -> Option<&'static str> {
-    let poststop = base?.hooks().as_ref()?.poststop().as_ref()?;
-    (!poststop.is_empty())
-        .then_some("the bundle's poststop hooks are not run: nothing of ct is there at the stop")
+/// Whether the config.json that the runtime was given has hooks for the time after the container.
+pub(crate) fn has_poststop(bundle: &Path) -> bool {
+    let read = || -> Option<bool> {
+        let spec: Spec = serde_json::from_slice(&std::fs::read(bundle.join("config.json")).ok()?).ok()?;
+        Some(!spec.hooks().as_ref()?.poststop().as_ref()?.is_empty())
+    };
+    read().unwrap_or(false)
 }
 
 /// Puts the parts together.

@@ -6,13 +6,83 @@
 //! `payload/` is ever given away. See systemd's CGROUP_DELEGATION.
 
 use std::fs;
+use std::io::{Read, Seek};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::{Gid, Uid, chown};
 
 use crate::exit::Error;
 
 const ROOT: &str = "/sys/fs/cgroup";
+
+/// How long killed processes may take to be gone, in milliseconds, and how often that is looked at.
+const EMPTIED_WITHIN: u16 = 2_000;
+const EMPTIED_SLICE: u16 = 500;
+
+/// The group of one job: a program that is run to its end, and killed with all that it started.
+#[derive(Debug)]
+pub(crate) struct JobGroup {
+    path: PathBuf,
+}
+
+impl JobGroup {
+    /// Makes a group below that of this process, which hands no controllers on.
+    pub(crate) fn beside_this_process() -> Result<Self, Error> {
+        Self::make(&Path::new(ROOT).join(own_path()?.trim_start_matches('/')))
+    }
+
+    fn make(parent: &Path) -> Result<Self, Error> {
+        static JOBS: AtomicU32 = AtomicU32::new(0);
+        let number = JOBS.fetch_add(1, Ordering::Relaxed);
+        let path = parent.join(format!("ct-job-{}-{number}", std::process::id()));
+        fs::create_dir(&path).map_err(|e| Error::system(format!("mkdir {}", path.display()), e))?;
+        Ok(Self { path })
+    }
+
+    /// Its `cgroup.procs`, open for writing.
+    pub(crate) fn procs(&self) -> Result<OwnedFd, Error> {
+        let path = self.path.join("cgroup.procs");
+        let opened = fs::OpenOptions::new().write(true).open(&path);
+        opened.map(OwnedFd::from).map_err(|e| Error::system(format!("open {}", path.display()), e))
+    }
+
+    /// The group as the runtime's `exec --cgroup` names it: from the container's own.
+    pub(crate) fn below_payload(&self) -> PathBuf {
+        Path::new("/").join(self.path.file_name().unwrap_or_default())
+    }
+
+    /// Kills every process in it. They are gone a moment later, see [`Self::remove`].
+    pub(crate) fn kill(&self) {
+        // The group may be gone with the container.
+        let _ = fs::OpenOptions::new()
+            .write(true)
+            .open(self.path.join("cgroup.kill"))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, b"1"));
+    }
+
+    /// Removes the group, after a kill as soon as it is empty. One that is not is left to the end of the unit: that of
+    /// a hook that left something running, or of a process that not even SIGKILL ends.
+    pub(crate) fn remove(&self, killed: bool) {
+        if fs::remove_dir(&self.path).is_ok() || !killed {
+            return;
+        }
+        let Ok(mut events) = fs::File::open(self.path.join("cgroup.events")) else { return };
+        for _ in 0..EMPTIED_WITHIN / EMPTIED_SLICE {
+            let mut text = String::new();
+            let read = events.rewind().and_then(|()| events.read_to_string(&mut text));
+            if read.is_err() || text.contains("populated 0") {
+                break;
+            }
+            // POLLPRI: the file has changed since it was read (cgroups(7), "cgroup.events").
+            let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
+            let _ = poll(&mut fds, EMPTIED_SLICE);
+        }
+        let _ = fs::remove_dir(&self.path);
+    }
+}
 
 /// The unit's cgroup, prepared.
 #[derive(Debug)]
@@ -24,16 +94,37 @@ pub(crate) struct UnitCgroup {
 /// The cgroup of this process, which must be that of `ct@NAME.service` itself: not the unit of somebody else who has
 /// our environment, and none of the groups below.
 pub(crate) fn of_unit(name: &str) -> Result<String, Error> {
-    let text =
-        fs::read_to_string("/proc/self/cgroup").map_err(|e| Error::system("read /proc/self/cgroup", e))?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("0::"))
+    Some(own_path()?)
         .filter(|path| path.rsplit('/').next() == Some(&format!("ct@{name}.service")))
-        .map(str::to_owned)
         .ok_or_else(|| Error::NotItsUnit { name: name.to_owned() })
 }
 
+/// The cgroup of this process, as in /proc/self/cgroup.
+fn own_path() -> Result<String, Error> {
+    let text =
+        fs::read_to_string("/proc/self/cgroup").map_err(|e| Error::system("read /proc/self/cgroup", e))?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+    Ok(path.to_owned())
+}
+
 impl UnitCgroup {
+    /// The unit's group, of a control process that systemd runs beside the container in a group below it.
+    pub(crate) fn around_this_process(name: &str) -> Result<Self, Error> {
+        let own = own_path()?;
+        let unit = format!("/ct@{name}.service");
+        let outside = || Error::NotItsUnit { name: name.to_owned() };
+        let end = own.find(&format!("{unit}/")).map(|start| start + unit.len()).ok_or_else(outside)?;
+        own.get(..end).map(|path| Self { path: path.to_owned() }).ok_or_else(outside)
+    }
+
+    /// Undoes a freeze of `payload/` alone, as the runtime's `pause` does it.
+    pub(crate) fn thaw_payload(&self) {
+        let file = "payload/cgroup.freeze";
+        if self.read(file).is_ok_and(|frozen| frozen.trim() == "1") {
+            let _ = self.write(file, "0");
+        }
+    }
+
     /// Makes both groups in the unit's own, and moves this process to `supervisor/`.
     pub(crate) fn prepare(path: String) -> Result<Self, Error> {
         if !Path::new(ROOT).join("cgroup.controllers").exists() {
@@ -115,6 +206,18 @@ impl UnitCgroup {
                 .map(|path| path.trim_end_matches(" (deleted)"))
                 .any(|path| path == payload || path.starts_with(&format!("{payload}/")))
         })
+    }
+
+    /// A group below `payload/` for something that is run inside the container, given to whom `payload/` is given.
+    pub(crate) fn job_in_payload(&self, owner: Option<(u32, u32)>) -> Result<JobGroup, Error> {
+        let group = JobGroup::make(&self.host_path().join("payload"))?;
+        if let Some((uid, gid)) = owner {
+            for path in [group.path.clone(), group.path.join("cgroup.procs")] {
+                chown(&path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                    .map_err(|e| Error::system(format!("chown {}", path.display()), e))?;
+            }
+        }
+        Ok(group)
     }
 
     fn host_path(&self) -> PathBuf {

@@ -22,9 +22,12 @@ pub(crate) enum Step {
     User,
     Rootfs,
     Cgroup,
+    Hooks,
     Bundle,
     Runtime,
+    Ready,
     HandOver,
+    Stop,
 }
 
 impl Step {
@@ -36,9 +39,12 @@ impl Step {
             Self::User => "user",
             Self::Rootfs => "rootfs",
             Self::Cgroup => "cgroup",
+            Self::Hooks => "hooks",
             Self::Bundle => "bundle",
             Self::Runtime => "runtime",
+            Self::Ready => "ready",
             Self::HandOver => "handover",
+            Self::Stop => "stop",
         }
     }
 }
@@ -93,6 +99,12 @@ pub(crate) enum Error {
     NoUnifiedHierarchy { root: &'static str },
     #[error("{0}")]
     Interrupted(String),
+    #[error("not ready after {after:?}: {reason}")]
+    NotReady { after: std::time::Duration, reason: String },
+    #[error("stop.command failed: {command}: {reason}")]
+    StopCommand { command: String, reason: String },
+    #[error("the {stage} hook {program} failed: {reason}")]
+    HookFailed { stage: &'static str, program: String, reason: String },
 }
 
 /// What a path of the config stands for.
@@ -156,6 +168,8 @@ impl Error {
             Self::RuntimeFailed { .. } => 70,
             Self::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 77,
             Self::System { .. } | Self::Interrupted(_) => 71,
+            Self::HookFailed { .. } | Self::StopCommand { .. } => 73,
+            Self::NotReady { .. } => 75,
             Self::AlreadyStarting { .. } | Self::NotItsUnit { .. } | Self::NoUnifiedHierarchy { .. } => 77,
             Self::Config(_)
             | Self::ConfigText(_)
@@ -189,6 +203,9 @@ impl Error {
             Self::RuntimeFailed { .. } => Message::RuntimeFailed,
             Self::System { source, .. } => of_system_call(source),
             Self::Interrupted(_) => Message::Interrupted,
+            Self::NotReady { .. } => Message::NotReady,
+            Self::HookFailed { .. } => Message::HookFailed,
+            Self::StopCommand { .. } => Message::StopCommandFailed,
         }
     }
 }
@@ -255,6 +272,16 @@ pub(crate) fn in_small_letters(text: &str) -> String {
     let text = text.split(" (os error").next().unwrap_or(text);
     let mut letters = text.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// Text of others, on one line and bounded: no control characters, and none that turns the direction of what follows
+/// it on a terminal.
+pub(crate) fn printable(text: &str, length: usize) -> String {
+    let is_printable = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if is_printable(c) { c } else { ' ' }).take(length).collect()
 }
 
 fn one_per_line(problems: &[Problem]) -> String {

@@ -32,3 +32,12 @@ pub(crate) fn hand_over(reaper: Reaper, init: &Init, journal: Journal) -> Result
     // afterwards, ours is ignored and PID 1 gets to see init's own as soon as we are gone.
     reaper::end_of_traced(init)
 }
+
+/// The end of a start whose init ended while it was waited for: the helper ends as it did, and has not said READY=1.
+pub(crate) fn give_up(reaper: Reaper, init: &Init, journal: Journal) -> Result<Option<End>, Error> {
+    let end = reaper.release(init)?;
+    let how = end.map_or_else(|| "ended".to_owned(), |end| end.to_string());
+    let line = format!("the container's init {how} before it was ready");
+    journal.warning(Step::Ready, Message::InitEnded, &line);
+    Ok(end)
+}

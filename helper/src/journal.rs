@@ -58,6 +58,12 @@ impl Journal {
         failure.error.code()
     }
 
+    /// A failure that nothing ends for. Returns the status that it would have been.
+    pub(crate) fn survived(self, failure: &Failure) -> i32 {
+        self.warning(failure.step, failure.error.message(), &format!("{failure}, ignoring"));
+        failure.error.code()
+    }
+
     /// A survived oddity.
     pub(crate) fn warning(self, step: Step, message: Message, line: &str) {
         match self {

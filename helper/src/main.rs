@@ -8,16 +8,21 @@ mod cgroup;
 mod claim;
 mod confined;
 mod container_user;
+mod control;
 mod devices;
 mod env_file;
 mod exit;
 mod handover;
+mod hooks;
 mod identity;
+mod inside;
+mod job;
 mod journal;
 mod message;
 mod mounts;
 mod notify;
 mod read;
+mod ready;
 mod reaper;
 mod rootfs;
 mod runtime;
@@ -31,6 +36,7 @@ use clap::{Parser, Subcommand};
 use nix::sys::stat::Mode;
 
 use crate::exit::{Failure, HANDED_OVER, Step};
+use crate::hooks::Stage;
 use crate::journal::Journal;
 use crate::start::Outcome;
 
@@ -52,6 +58,10 @@ enum Verb {
         /// Reasons that the config's own files do not show
         reasons: Vec<String>,
     },
+    /// Run the hooks of NAME for one moment of its life
+    Hook { name: String, stage: Stage },
+    /// What comes before the signal that stops NAME: its hooks, and the command inside
+    Stop { name: String },
 }
 
 fn main() {
@@ -71,6 +81,14 @@ fn main() {
             let journal = Journal::connect(&name);
             let error = read::broken(&name, &reasons, journal);
             (Err(Failure { step: Step::Config, error }), journal)
+        }
+        Verb::Hook { name, stage } => {
+            let journal = Journal::connect(&name);
+            (control::hook(&name, stage, journal).map(Outcome::AlreadyToldWhy), journal)
+        }
+        Verb::Stop { name } => {
+            let journal = Journal::connect(&name);
+            (control::stop(&name, journal).map(Outcome::AlreadyToldWhy), journal)
         }
     };
     match outcome {

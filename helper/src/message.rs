@@ -85,6 +85,10 @@ messages! {
     SystemCallFailed = "4c9a1136f1c8493fabe7f389360114bf";
     /// The process that starts the container was killed.
     Interrupted = "8b80013057344e07a029dce50293613a";
+    /// `[ready] timeout` is over.
+    NotReady = "17089d52eff249b4b238d3fe4c65082e";
+    /// A program of `[hooks]` failed, was killed, or is not there.
+    HookFailed = "890a08e16eb849c69a1e8e8810d46d30";
 
     // Survived, or not ours.
     /// The container's init failed before the handover; its status is the unit's.
@@ -95,8 +99,8 @@ messages! {
     HostSettingIgnored = "b1cd58504af84903bcec1fbf6c47c793";
     /// A control group controller stays out of the container's reach.
     ControllerKept = "b59f1b53542c423387d6232040a28a02";
-    /// A bundle's hooks are not run.
-    HooksLeftOut = "0dc3e2d23178462f8a26d612bb5829ea";
+    /// `stop.command` failed or was killed.
+    StopCommandFailed = "11f120a56c144a14be6606717acbdea4";
 }
 
 #[cfg(test)]

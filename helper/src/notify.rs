@@ -13,6 +13,11 @@ use crate::exit::Error;
 /// How long PID 1 may take to answer: longer than a stall of a busy machine, shorter than a start's own timeout.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What PID 1 allows beyond a timeout of ours, so that ours is the one that tells why.
+const MARGIN: Duration = Duration::from_secs(10);
+/// Long enough for "no timeout": systemd takes no infinity here.
+const YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// How often `meanwhile` is called while PID 1 does not answer, in milliseconds.
 const SLICE: u16 = 10;
 
@@ -21,13 +26,31 @@ const SLICE: u16 = 10;
 /// One datagram carries both: after a separate MAINPID= the helper would no longer be the main process, and with
 /// NotifyAccess=main its READY=1 would be dropped.
 pub(crate) fn ready_with_main_process(init: i32) -> Result<(), Error> {
-    send(&[NotifyState::Ready, NotifyState::Other(format!("MAINPID={init}"))])
+    // The status of a start that took its time is over.
+    send(&[
+        NotifyState::Ready,
+        NotifyState::Other(format!("MAINPID={init}")),
+        NotifyState::Status(String::new()),
+    ])
 }
 
 /// Says that the start succeeded although nothing runs any more: init has finished its work already.
 pub(crate) fn ready_and_finished() -> Result<(), Error> {
     send(&[NotifyState::Ready])?;
     barrier(|| {})
+}
+
+/// What `systemctl status` shows beside the unit's state.
+pub(crate) fn status(text: &str) -> Result<(), Error> {
+    send(&[NotifyState::Status(text.to_owned())])
+}
+
+/// Asks PID 1 not to end this start before `span` and a little more has passed, so that whatever else has that limit
+/// is told first, however short `TimeoutStartSec=` is.
+pub(crate) fn extend_timeout(span: Duration) -> Result<(), Error> {
+    let span = span.saturating_add(MARGIN).min(YEARS);
+    let microseconds = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    send(&[NotifyState::Other(format!("EXTEND_TIMEOUT_USEC={microseconds}"))])
 }
 
 fn send(states: &[NotifyState]) -> Result<(), Error> {

@@ -16,7 +16,7 @@ use crate::message::Message;
 const DIGEST_VARIABLE: &str = "CT_CONFIG_DIGEST";
 
 /// Reads and validates the config of `name`.
-pub(crate) fn container(name: &str, journal: Journal) -> Result<Container, Error> {
+pub(crate) fn config(name: &str, journal: Journal) -> Result<Container, Error> {
     let name = ContainerName::parse(name).map_err(|e| Error::ConfigText(e.to_string()))?;
     let root = Path::new("/");
     let tree = Tree::only(root, &name);
@@ -27,7 +27,12 @@ pub(crate) fn container(name: &str, journal: Journal) -> Result<Container, Error
     for problem in problems {
         journal.warning(Step::Config, Message::HostSettingIgnored, &format!("{problem}, ignoring"));
     }
-    let container = ct_config::load(&tree, &host, &name).map_err(|broken| Error::Config(broken.problems))?;
+    ct_config::load(&tree, &host, &name).map_err(|broken| Error::Config(broken.problems))
+}
+
+/// The same for a start: also compared with what the unit's settings were made of.
+pub(crate) fn container(name: &str, journal: Journal) -> Result<Container, Error> {
+    let container = config(name, journal)?;
     match std::env::var(DIGEST_VARIABLE) {
         // Without the generated settings the container would run without its limits.
         Err(_not_set) => Err(Error::NotLoaded(format!(

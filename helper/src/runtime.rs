@@ -10,22 +10,27 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use ct_config::container::{self, RuntimeFamily};
 use ct_config::name::ContainerName;
 use nix::unistd::{Gid, Uid};
 
 use crate::account::Account;
-use crate::cgroup::UnitCgroup;
+use crate::cgroup::{JobGroup, UnitCgroup};
 use crate::claim::RunDirectory;
-use crate::exit::{Error, in_small_letters};
+use crate::exit::{Error, in_small_letters, printable};
+use crate::job::{Job, Output};
 use crate::sys;
 
 /// Where a runtime given by its bare name is looked for, and what it finds newuidmap(1) with.
-const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How long a runtime's own helper process may outlive the runtime, in milliseconds.
 const PARENT_TIMEOUT: u16 = 5_000;
+
+/// How long a runtime may take to run a bundle's last hooks.
+const DELETE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How much of a file that the account may have written is read, in bytes.
 const MAX_UNTRUSTED: u64 = 64 * 1024;
@@ -47,6 +52,12 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    /// Those of a container that was started.
+    pub(crate) fn of(name: &ContainerName) -> Self {
+        let run = Path::new("/run/ct").join(name.as_str());
+        Self { bundle: run.join("bundle"), state: run.join("runtime") }
+    }
+
     /// Makes both in /run/ct/NAME/.
     pub(crate) fn make(run: &RunDirectory, account: &Account) -> Result<Self, Error> {
         Ok(Self { bundle: run.make("bundle", 0o500)?, state: run.make_owned("runtime", account)? })
@@ -111,7 +122,8 @@ impl<'a> Runtime<'a> {
     ) -> Result<i32, Error> {
         let pid_file = places.state.join("pid");
         let log = places.state.join("log");
-        let mut command = self.command(places, &log);
+        let mut command = self.command(places);
+        command.arg("--log").arg(&log).arg("--log-format").arg("json");
         command
             .arg("run")
             .arg("--detach")
@@ -142,15 +154,50 @@ impl<'a> Runtime<'a> {
     }
 
     /// The program with its global options.
-    fn command(&self, places: &Places, log: &Path) -> Command {
+    fn command(&self, places: &Places) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.configured.arguments).arg("--root").arg(places.state.join("containers"));
-        command.arg("--log").arg(log).arg("--log-format").arg("json");
         if self.configured.family == RuntimeFamily::Crun {
             // Its default depends on how it was built; PID 1 has made our cgroup already.
             command.arg("--cgroup-manager=cgroupfs");
         }
         command
+    }
+
+    /// The runtime's command that runs `argv` inside the container, as its own user, in a group below its cgroup.
+    pub(crate) fn exec(
+        &self,
+        name: &ContainerName,
+        places: &Places,
+        account: &Account,
+        group: &JobGroup,
+        argv: &[String],
+    ) -> Command {
+        // Without a log file: what it has to say goes to where the command's own output goes.
+        let mut command = self.command(places);
+        command.arg("exec").arg("--cgroup").arg(group.below_payload()).arg(name.as_str()).args(argv);
+        set_environment(&mut command, account, places);
+        command
+    }
+
+    /// Has the runtime forget a container that has ended, which is when it runs a bundle's poststop hooks.
+    pub(crate) fn delete(
+        &self,
+        name: &ContainerName,
+        places: &Places,
+        account: &Account,
+    ) -> Result<(), Error> {
+        let mut command = self.command(places);
+        command.arg("delete").arg("--force").arg(name.as_str());
+        set_environment(&mut command, account, places);
+        let group = JobGroup::beside_this_process()?;
+        let deadline = Instant::now().checked_add(DELETE_TIMEOUT);
+        let job = Job { command, group: &group, account, deadline, output: Output::Keep, input: None };
+        let finished = job.run(&[])?;
+        if finished.end.is_success() {
+            return Ok(());
+        }
+        Err(Error::RuntimeFailed { name: self.configured.name.clone(), reason: finished.to_string() })
     }
 
     /// Takes the process that the pid file names for init only if it is our own child, in the container's cgroup: the
@@ -232,12 +279,6 @@ fn parent_of(pid: i32) -> Option<i32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Neither a control character nor one that turns the direction of what follows it on a terminal.
-fn is_printable(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// The last message of level error in a log of JSON lines, or the last line of any other; on one line and bounded.
 fn last_error(log: &str) -> Option<String> {
     let message = |line: &str| -> Option<String> {
@@ -248,7 +289,7 @@ fn last_error(log: &str) -> Option<String> {
     };
     let said = log.lines().rev().find_map(message);
     let said = said.or_else(|| log.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned))?;
-    Some(said.chars().map(|c| if is_printable(c) { c } else { ' ' }).take(500).collect())
+    Some(printable(&said, 500))
 }
 
 #[cfg(test)]

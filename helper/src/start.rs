@@ -12,13 +12,16 @@ use crate::bundle::{self, Parts};
 use crate::cgroup::{self, UnitCgroup};
 use crate::claim::{self, RunDirectory};
 use crate::exit::{At, Error, Failure, Step};
+use crate::hooks::{Moment, Stage};
 use crate::identity::Identity;
+use crate::inside::Inside;
 use crate::journal::Journal;
 use crate::message::Message;
+use crate::ready::{self, Waited};
 use crate::reaper::{self, End, Started};
 use crate::rootfs::{self, Rootfs};
 use crate::runtime::{Places, Runtime};
-use crate::{handover, mounts, read, sys};
+use crate::{handover, mounts, notify, read, sys};
 
 /// How a start that did not fail ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub(crate) enum Outcome {
     Exited(i32),
     /// Init was killed by this signal before there was anything to hand over.
     Killed(i32),
-    /// The start failed, and another process of ours has said why.
+    /// It is said already how it ended, with this status.
     AlreadyToldWhy(i32),
 }
 
@@ -51,16 +54,19 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     let base = bundle::read_base(&container.root.source).at(Step::Bundle)?;
     let bundle_root = bundle::base_root(&container.root.source, base.as_ref());
     let rootfs = mount_rootfs(&container, bundle_root, &run, &identity).at(Step::Rootfs)?;
-    let through_account = !identity.account.is_root();
-    let mounts = mounts::prepare(&container.mounts, &rootfs, &run, through_account).at(Step::Rootfs)?;
 
     // Its cgroup, below the one whose limits PID 1 has set.
     let cgroup = prepare_cgroup(own_cgroup, &identity, journal).at(Step::Cgroup)?;
 
+    // Hooks, which may mount something for it: in its root file system, or where [[mount]] looks.
+    let rootfs_path = Some(rootfs.path.clone());
+    Moment { container: &container, stage: Stage::PreStart, pid: None, rootfs: rootfs_path }
+        .run(notify::extend_timeout)
+        .at(Step::Hooks)?;
+    let through_account = !identity.account.is_root();
+    let mounts = mounts::prepare(&container.mounts, &rootfs, &run, through_account).at(Step::Rootfs)?;
+
     // config.json, for the runtime.
-    if let Some(left_out) = bundle::left_out(base.as_ref()) {
-        journal.warning(Step::Bundle, Message::HooksLeftOut, left_out);
-    }
     let parts = Parts {
         container: &container,
         base,
@@ -84,11 +90,24 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
         Started::Init(reaper, init) => (reaper, init),
         Started::Failed(status) => return Ok(Outcome::AlreadyToldWhy(status)),
     };
-    match handover::hand_over(reaper, &init, journal).at(Step::HandOver)? {
-        None => Ok(Outcome::HandedOver),
-        Some(End::Exited(status)) => Ok(Outcome::Exited(status)),
-        Some(End::Killed(signal)) => Ok(Outcome::Killed(signal)),
-    }
+
+    // Until those that wait for it can use it.
+    let inside = Inside {
+        name: &container.name,
+        runtime: &runtime,
+        places: &places,
+        identity: &identity,
+        cgroup: &cgroup,
+    };
+    let end = match ready::wait(&container, &init, &inside).at(Step::Ready)? {
+        Waited::Ready => handover::hand_over(reaper, &init, journal).at(Step::HandOver)?,
+        Waited::Ended => handover::give_up(reaper, &init, journal).at(Step::Ready)?,
+    };
+    Ok(match end {
+        None => Outcome::HandedOver,
+        Some(End::Exited(status)) => Outcome::Exited(status),
+        Some(End::Killed(signal)) => Outcome::Killed(signal),
+    })
 }
 
 /// Mounts the root file system in a mount namespace that PID 1 does not see.

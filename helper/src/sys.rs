@@ -6,7 +6,7 @@
 )]
 
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -103,6 +103,78 @@ pub(crate) fn wait(pid: i32, flags: i32) -> io::Result<Option<Change>> {
 pub(crate) fn trace_continue(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: PTRACE_CONT takes numbers only, the signal in place of the pointer.
     let result = unsafe { libc::ptrace(libc::PTRACE_CONT, pid, 0_usize, signal as libc::c_long) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Arranges for `command`'s child to join a control group before it executes; `procs` is its `cgroup.procs`. Called
+/// before [`switch_user_before_exec`]: it takes the right to write there.
+pub(crate) fn enter_cgroup_before_exec(command: &mut Command, procs: OwnedFd) {
+    let join = move || nix::unistd::write(&procs, b"0").map(drop).map_err(io::Error::from);
+    // SAFETY: runs between fork and exec; one write(2) of a constant to a descriptor that the closure owns.
+    unsafe { command.pre_exec(join) };
+}
+
+/// Signals that are taken from a descriptor while this lives, and act as usual before and after. Children do not
+/// inherit that: [`Command`] unblocks all signals.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    fd: OwnedFd,
+    set: libc::sigset_t,
+}
+
+impl Signals {
+    /// signalfd(2) for these; real-time signals too, which nix does not know.
+    pub(crate) fn catch(signals: &[i32]) -> io::Result<Self> {
+        // SAFETY: sigset_t is plain data, emptied before its first use.
+        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `set` is a valid signal set throughout.
+        let fd = unsafe {
+            libc::sigemptyset(&raw mut set);
+            signals.iter().for_each(|signal| {
+                libc::sigaddset(&raw mut set, *signal);
+            });
+            if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: signalfd() returned it just now.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, set })
+    }
+
+    /// The next signal that has come, if any.
+    pub(crate) fn next(&self) -> Option<i32> {
+        let mut info = [0; std::mem::size_of::<libc::signalfd_siginfo>()];
+        let count = nix::unistd::read(&self.fd, &mut info).ok()?;
+        // `ssi_signo` is the first field, 32 bits wide (signalfd(2)).
+        let number = info.get(..4).filter(|_| count == info.len())?.try_into().ok()?;
+        Some(i32::from_ne_bytes(number))
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Signals {
+    /// One that is pending acts now.
+    fn drop(&mut self) {
+        // SAFETY: `set` is the valid signal set that was blocked.
+        unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const self.set, std::ptr::null_mut()) };
+    }
+}
+
+/// pidfd_send_signal(2)
+pub(crate) fn send_signal(pidfd: &OwnedFd, signal: i32) -> io::Result<()> {
+    let (no_info, no_flags) = (std::ptr::null::<libc::siginfo_t>(), 0_u32);
+    // SAFETY: a null siginfo_t asks the kernel to fill it in; no memory is passed.
+    let result =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, no_flags) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

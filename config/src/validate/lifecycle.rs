@@ -6,6 +6,7 @@ use toml::Spanned;
 use super::{Check, parse_path};
 use crate::container::{Hooks, Ready, ReadyWhen, Restart, RestartPolicy, Stop};
 use crate::fragment::{self, List, Scalar};
+use crate::sources::HookFiles;
 use crate::value::{Signal, Timespan};
 
 /// More hooks for one moment are refused.
@@ -91,8 +92,9 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn hooks(&mut self, hooks: fragment::Hooks) -> Hooks {
-        Hooks {
+    /// What the config lists, then what is in directories.
+    pub(super) fn hooks(&mut self, hooks: fragment::Hooks, files: HookFiles) -> Hooks {
+        let mut made = Hooks {
             pre_start: self.hook_list(hooks.pre_start, "hooks.pre_start"),
             post_start: self.hook_list(hooks.post_start, "hooks.post_start"),
             pre_stop: self.hook_list(hooks.pre_stop, "hooks.pre_stop"),
@@ -101,7 +103,9 @@ impl Check<'_> {
                 .timeout
                 .and_then(|text| self.pause(&text, "hooks.timeout"))
                 .unwrap_or(DEFAULT_HOOK_TIMEOUT),
-        }
+        };
+        files.append_to(&mut made);
+        made
     }
 
     fn hook_list(&mut self, hooks: Option<Spanned<Vec<List>>>, key: &str) -> Vec<Vec<String>> {

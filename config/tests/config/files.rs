@@ -425,3 +425,39 @@ fn unreadable_settings_of_the_host_break_every_container() {
     let want = ["ct.toml: cannot open the file: No such file or directory (os error 2)"];
     assert_eq!(root.only(MINIMAL).unwrap_err(), want);
 }
+
+#[test]
+fn hooks_that_are_files_follow_those_of_the_config() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = FakeRoot::new("hook-files");
+    let program = |path: &str| {
+        root.write(path, "#!/bin/sh\n");
+        std::fs::set_permissions(root.path(path), std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    program("/etc/ct/ct.toml.d/pre_start.d/10-all");
+    program("/etc/ct/ct.toml.d/pre_start.d/20-hidden");
+    program("/etc/ct/containers/web.toml.d/pre_start.d/05-own");
+    program("/etc/ct/containers/web.toml.d/pre_start.d/.hidden");
+    program("/etc/ct/containers/web.toml.d/pre_start.d/30-backup~");
+    root.write("/etc/ct/containers/web.toml.d/pre_start.d/40-readme", "not executable");
+    root.link("/etc/ct/containers/web.toml.d/pre_start.d/20-hidden", "/dev/null");
+    program("/usr/lib/ct/containers/web.toml.d/pre_start.d/05-own");
+    program("/usr/lib/ct/containers/web.toml.d/post_stop.d/vendor");
+    root.write(
+        "/etc/ct/containers/web.toml",
+        &format!("{MINIMAL}[hooks]\npre_start = [[\"/bin/first\", \"x\"]]\n"),
+    );
+    let hooks = root.load("web").unwrap().hooks;
+    let want = [
+        vec!["/bin/first", "x"],
+        vec!["/etc/ct/containers/web.toml.d/pre_start.d/05-own"],
+        vec!["/etc/ct/ct.toml.d/pre_start.d/10-all"],
+    ];
+    assert_eq!(hooks.pre_start, want);
+    assert_eq!(hooks.post_stop, [["/usr/lib/ct/containers/web.toml.d/post_stop.d/vendor"]]);
+    assert!(hooks.post_start.is_empty() && hooks.pre_stop.is_empty());
+
+    let before = root.load("web").unwrap().digest;
+    program("/etc/ct/containers/web.toml.d/pre_start.d/06-new");
+    assert_ne!(root.load("web").unwrap().digest, before, "a new hook is a changed config");
+}

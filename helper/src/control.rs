@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What systemd runs beside the container: `ct-helper hook NAME STAGE` (ExecStartPost=, ExecStopPost=) and
+//! `ct-helper stop NAME` (ExecStop=), only for containers whose config asks for it. Nothing here can keep a container
+//! from starting or stopping; PID 1 sends the signal and has the timeouts.
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use ct_config::container::{Container, RootSource};
+use ct_config::value::Timespan;
+
+use crate::bundle;
+use crate::cgroup::UnitCgroup;
+use crate::exit::{At, Error, Failure, Step};
+use crate::hooks::{Moment, Stage};
+use crate::identity::Identity;
+use crate::inside::Inside;
+use crate::journal::Journal;
+use crate::read;
+use crate::runtime::{Places, Runtime};
+use crate::sys;
+
+/// systemd's DefaultTimeoutStopSec=.
+const STOP_TIMEOUT: Duration = Duration::from_secs(90);
+/// What is left of it for us to say what went wrong.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// `ct-helper hook NAME STAGE`. Returns the status to exit with, all else is said.
+pub(crate) fn hook(name: &str, stage: Stage, journal: Journal) -> Result<i32, Failure> {
+    let container = read::config(name, journal).at(Step::Config)?;
+    let status = moment(&container, stage).run_all(journal, None);
+    if stage == Stage::PostStop
+        && let Err(error) = run_poststop(&container)
+    {
+        return Ok(journal.survived(&Failure { step: Step::Hooks, error }));
+    }
+    Ok(status)
+}
+
+/// `ct-helper stop NAME`: what comes before the signal. Returns the status to exit with.
+pub(crate) fn stop(name: &str, journal: Journal) -> Result<i32, Failure> {
+    // ExecStop= is also run for a service whose main process has ended by itself: there is nothing left to ask.
+    let Some(pid) = main_process() else { return Ok(0) };
+    let container = read::config(name, journal).at(Step::Config)?;
+    let cgroup = UnitCgroup::around_this_process(name).at(Step::Stop)?;
+    // Nobody in a frozen container answers; PID 1 knows of `systemctl freeze`, but not of the runtime's `pause`.
+    cgroup.thaw_payload();
+    let limit = container.stop.timeout.map_or(Some(STOP_TIMEOUT), Timespan::finite);
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit.saturating_sub(MARGIN)));
+    let status = moment(&container, Stage::PreStop).run_all(journal, deadline);
+    let Some(command) = &container.stop.command else { return Ok(status) };
+    match run_stop_command(&container, command, &cgroup, pid, deadline) {
+        Ok(()) => Ok(status),
+        Err(error) => Ok(journal.survived(&Failure { step: Step::Stop, error })),
+    }
+}
+
+/// `stop.command`, until it or the container has ended.
+fn run_stop_command(
+    container: &Container,
+    command: &[String],
+    cgroup: &UnitCgroup,
+    pid: i32,
+    deadline: Option<Instant>,
+) -> Result<(), Error> {
+    // Gone meanwhile.
+    let Ok(init) = sys::pidfd_open(pid) else { return Ok(()) };
+    let runtime = Runtime::locate(&container.runtime)?;
+    let identity = Identity::read(container, &runtime)?;
+    let places = Places::of(&container.name);
+    let inside =
+        Inside { name: &container.name, runtime: &runtime, places: &places, identity: &identity, cgroup };
+    let own = container.stop.command_timeout.finite().and_then(|limit| Instant::now().checked_add(limit));
+    let deadline = own.into_iter().chain(deadline).min();
+    let finished = inside.run(command, deadline, &[init.as_fd()])?;
+    let has_ended = sys::ends_within(&init, 0).unwrap_or(false);
+    if finished.end.is_success() || has_ended {
+        return Ok(());
+    }
+    Err(Error::StopCommand {
+        command: crate::exit::printable(&command.join(" "), 80),
+        reason: finished.to_string(),
+    })
+}
+
+/// The bundle's own hooks for the time after the container: its runtime runs them when it deletes what it keeps.
+fn run_poststop(container: &Container) -> Result<(), Error> {
+    let places = Places::of(&container.name);
+    if !matches!(container.root.source, RootSource::Bundle(_)) || !bundle::has_poststop(&places.bundle) {
+        return Ok(());
+    }
+    let runtime = Runtime::locate(&container.runtime)?;
+    let identity = Identity::read(container, &runtime)?;
+    runtime.delete(&container.name, &places, &identity.account)
+}
+
+fn moment(container: &Container, stage: Stage) -> Moment<'_> {
+    let pid = main_process();
+    let rootfs = pid.map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
+    Moment { container, stage, pid, rootfs }
+}
+
+/// The container's init as PID 1 tells it (`$MAINPID`); none if it has ended.
+fn main_process() -> Option<i32> {
+    std::env::var("MAINPID").ok()?.parse().ok().filter(|pid| *pid > 1)
+}

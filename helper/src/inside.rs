@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Running a command inside a container that runs. Only the runtime enters its namespaces, see the `exec` of its
+//! command line; the command finds itself in a group of its own below the container's cgroup.
+
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use ct_config::name::ContainerName;
+
+use crate::cgroup::UnitCgroup;
+use crate::exit::Error;
+use crate::identity::Identity;
+use crate::job::{Finished, Job, Output};
+use crate::runtime::{Places, Runtime};
+
+/// What it takes.
+#[derive(Debug)]
+pub(crate) struct Inside<'a> {
+    pub(crate) name: &'a ContainerName,
+    pub(crate) runtime: &'a Runtime<'a>,
+    pub(crate) places: &'a Places,
+    pub(crate) identity: &'a Identity,
+    pub(crate) cgroup: &'a UnitCgroup,
+}
+
+impl Inside<'_> {
+    /// Runs `argv` until it ends, `deadline` has come or a descriptor of `watched` is readable; all it has started is
+    /// killed then.
+    pub(crate) fn run(
+        &self,
+        argv: &[String],
+        deadline: Option<Instant>,
+        watched: &[BorrowedFd<'_>],
+    ) -> Result<Finished, Error> {
+        let account = &self.identity.account;
+        let group = self.cgroup.job_in_payload(self.identity.payload_owner())?;
+        let command = self.runtime.exec(self.name, self.places, account, &group, argv);
+        Job { command, group: &group, account, deadline, output: Output::Keep, input: None }.run(watched)
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `[ready]`: the time between the start of init and the moment in which the container is of use to those that wait
+//! for it. Meanwhile the helper is still the unit's main process; it hands a signal to stop on to init, and the end of
+//! init ends the wait at once.
+
+mod command;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use ct_config::container::{Container, Ready, ReadyWhen};
+use ct_config::settings::stop_signal;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+
+use crate::exit::Error;
+use crate::inside::Inside;
+use crate::job::until;
+use crate::notify;
+use crate::reaper::Init;
+use crate::sys::{self, Signals};
+
+/// How a wait ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// The container is ready.
+    Ready,
+    /// Its init has ended.
+    Ended,
+}
+
+/// Waits until the container is ready.
+pub(crate) fn wait(container: &Container, init: &Init, inside: &Inside<'_>) -> Result<Waited, Error> {
+    let Ready { when, timeout } = &container.ready;
+    if *when == ReadyWhen::Started {
+        return Ok(Waited::Ready);
+    }
+    let watch = Watch::new(container, init)?;
+    let limit = timeout.finite();
+    notify::extend_timeout(limit.unwrap_or(Duration::MAX))?;
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let waited = match when {
+        ReadyWhen::Started | ReadyWhen::Notified { .. } => Wait::Over(Waited::Ready),
+        ReadyWhen::Command { command, interval, timeout } => {
+            let probe = command::Probe { command, interval: *interval, timeout: timeout.finite() };
+            probe.until_ready(inside, &watch, deadline)?
+        }
+    };
+    match waited {
+        Wait::Over(waited) => Ok(waited),
+        Wait::TimedOut(reason) => Err(Error::NotReady { after: limit.unwrap_or_default(), reason }),
+    }
+}
+
+/// How the wait for one kind of readiness ends.
+enum Wait {
+    Over(Waited),
+    /// What it still was waiting for.
+    TimedOut(String),
+}
+
+/// What else may happen meanwhile.
+struct Watch {
+    init: OwnedFd,
+    signals: Signals,
+}
+
+impl Watch {
+    fn new(container: &Container, init: &Init) -> Result<Self, Error> {
+        // Init is not waited for before the handover, so that its number still means it.
+        let pidfd = sys::pidfd_open(init.pid).map_err(|e| Error::system("pidfd_open", e))?;
+        let stop = [stop_signal(container).0, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+        let signals = Signals::catch(&stop).map_err(|e| Error::system("signalfd", e))?;
+        Ok(Self { init: pidfd, signals })
+    }
+
+    fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.init.as_fd(), self.signals.as_fd()]
+    }
+
+    /// Whether the wait is over: init has ended, by itself or since it was told to.
+    fn is_over(&self) -> Result<bool, Error> {
+        let failed = |e| Error::system("wait for the container's init", e);
+        let mut is_stopping = false;
+        loop {
+            while let Some(signal) = self.signals.next() {
+                // ESRCH: it has ended.
+                let _ = sys::send_signal(&self.init, signal);
+                is_stopping = true;
+            }
+            if sys::ends_within(&self.init, 0).map_err(failed)? {
+                return Ok(true);
+            }
+            if !is_stopping {
+                return Ok(false);
+            }
+            // PID 1 has its own timeout for this, and kills.
+            self.sleep(None)?;
+        }
+    }
+
+    /// Waits until something happens, or until `deadline`.
+    fn sleep(&self, deadline: Option<Instant>) -> Result<(), Error> {
+        let mut fds = self.descriptors().map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, until(deadline)) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(Error::system("poll", errno)),
+        }
+    }
+}

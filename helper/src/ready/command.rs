@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `ready.command`: run inside until it exits with 0.
+
+use std::time::{Duration, Instant};
+
+use ct_config::value::Timespan;
+
+use super::{Wait, Waited, Watch};
+use crate::exit::{Error, printable};
+use crate::inside::Inside;
+use crate::notify;
+
+/// The command, and how often and how long it is run.
+pub(super) struct Probe<'a> {
+    pub(super) command: &'a [String],
+    /// Between the end of one run and the begin of the next.
+    pub(super) interval: Timespan,
+    /// For one run; `None` for as long as the container may take to be ready.
+    pub(super) timeout: Option<Duration>,
+}
+
+impl Probe<'_> {
+    /// Runs it until it succeeds.
+    pub(super) fn until_ready(
+        &self,
+        inside: &Inside<'_>,
+        watch: &Watch,
+        deadline: Option<Instant>,
+    ) -> Result<Wait, Error> {
+        let shown = printable(&self.command.join(" "), 80);
+        let mut last = String::new();
+        notify::status(&format!("Waiting until ready: {shown}"))?;
+        loop {
+            let limit = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+            let finished = inside.run(self.command, earlier(limit, deadline), &watch.descriptors())?;
+            if finished.end.is_success() {
+                return Ok(Wait::Over(Waited::Ready));
+            }
+            if watch.is_over()? {
+                return Ok(Wait::Over(Waited::Ended));
+            }
+            let said = finished.to_string();
+            if said != last {
+                notify::status(&format!("Waiting until ready: {shown}: {said}"))?;
+                last = said;
+            }
+            let pause = self.interval.finite().and_then(|pause| Instant::now().checked_add(pause));
+            let next = earlier(pause, deadline);
+            watch.sleep(next)?;
+            if watch.is_over()? {
+                return Ok(Wait::Over(Waited::Ended));
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(Wait::TimedOut(format!("{shown}: {last}")));
+            }
+        }
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
