@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::name::{ContainerName, UnitName};
+use crate::pod::Membership;
 use crate::settings::Property;
 use crate::value::{Limit, RlimitResource, Signal, Timespan};
 
@@ -22,8 +23,10 @@ pub struct Container {
     pub runtime: Runtime,
     /// The host account that runs the runtime; `None` for root.
     pub account: Option<AccountName>,
-    /// `Slice=` of the unit, `ct.slice` unless said otherwise.
+    /// `Slice=` of the unit, `ct.slice` unless said otherwise; that of the pod, if it has one.
     pub slice: UnitName,
+    /// The pod it belongs to.
+    pub membership: Option<Box<Membership>>,
     /// The container's host name; `None` leaves it to a bundle and is the container's name otherwise.
     pub hostname: Option<String>,
     /// Where its root file system comes from.

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeArray, DeString, DeTable, DeValue};
 
+use crate::pod::Place;
 use crate::problem::Problem;
 use crate::sources::{MAX_DROP_INS, MAX_FILE, SourceFile};
 use depth::too_deep;
@@ -82,6 +83,17 @@ impl<'t> SourceMap<'t> {
         }
     }
 
+    /// Whether a place is in one of the host's files.
+    pub(crate) fn is_of_host(&self, span: &Span) -> bool {
+        span.start / STRIDE >= HOST
+    }
+
+    /// As [`SourceMap::describe`], in parts.
+    pub(crate) fn place(&self, span: &Span) -> Place {
+        let file = self.file(span.start).map(|file| file.path.clone()).unwrap_or_default();
+        Place { file, position: self.position(span.start) }
+    }
+
     /// Takes down a problem, unless there are enough: in what is no config at all every line may be one, and each costs
     /// a look through the file for its position.
     pub(crate) fn report(
@@ -114,7 +126,7 @@ impl<'t> SourceMap<'t> {
 
     /// A problem at a place. `key` may be empty; what is said is made safe to print.
     fn problem(&self, span: &Span, key: &str, reason: &str, hint: Option<String>) -> Problem {
-        let table = if span.start / STRIDE >= HOST { self.host_table } else { "" };
+        let table = if self.is_of_host(span) { self.host_table } else { "" };
         let key = match (table, key) {
             ("", "") => None,
             (table, "") => Some(table.to_owned()),
@@ -267,7 +279,7 @@ fn mount_target<'m>(mount: &'m Spanned<DeValue<'_>>) -> Option<&'m str> {
     mount.get_ref().as_table()?.get("target")?.get_ref().as_str()
 }
 
-fn merge_table<'t>(into: &mut DeTable<'t>, from: DeTable<'t>) {
+pub(crate) fn merge_table<'t>(into: &mut DeTable<'t>, from: DeTable<'t>) {
     for (key, value) in from {
         let name: &str = key.get_ref();
         let old = match into.get_mut(name).map(Spanned::get_mut) {

@@ -3,6 +3,7 @@
 //! what a value may be beyond its type is for it to check. The positions stay with the values, for its messages.
 
 mod host;
+mod pod;
 mod value;
 
 use serde::Deserialize;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 
 pub use host::{HostAutostart, HostFragment, HostRuntime};
+pub use pod::PodFragment;
 use value::table;
 pub use value::{IdRanges, Scalar, Setting, Table};
 

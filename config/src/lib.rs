@@ -9,6 +9,8 @@
 //! | container | [`container`] | validated, all defaults in one place |
 //! | settings | [`settings`] | the unit settings it maps to, typed, rendered later as a drop-in or as D-Bus properties |
 //!
+//! A pod ([`pod`]) goes through the same stages.
+//!
 //! Nothing here writes, and nothing but [`sources`] touches the disk.
 
 pub mod container;
@@ -16,6 +18,7 @@ pub mod document;
 pub mod fragment;
 pub mod host;
 pub mod name;
+pub mod pod;
 pub mod problem;
 pub mod resource_control;
 pub mod settings;
@@ -124,7 +127,7 @@ fn wants_autostart(table: &DeTable<'_>) -> bool {
 }
 
 /// Path, length, bytes: no two lists of files are the same sequence.
-fn hash_file(hasher: &mut Sha256, file: &sources::SourceFile) {
+pub(crate) fn hash_file(hasher: &mut Sha256, file: &sources::SourceFile) {
     use std::os::unix::ffi::OsStrExt;
     let path = file.path.as_os_str().as_bytes();
     [path, file.text.as_bytes()].into_iter().for_each(|bytes| hash_bytes(hasher, bytes));

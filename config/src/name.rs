@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Names with rules: of containers (DESIGN section 2) and of units (systemd.unit(5)).
+//! Names with rules: of containers and pods, and of units (systemd.unit(5)).
 
 use std::fmt;
 
@@ -29,24 +29,13 @@ impl ContainerName {
 
     /// Checks `text`; the error says which rule it breaks.
     pub fn parse(text: &str) -> Result<Self, BadName> {
-        let bad = |why: &str| Err(BadName(format!("{:?} is not a container name: {why}", text)));
-        let Some(first) = text.bytes().next() else { return bad("it is empty") };
-        if text.len() > Self::MAX {
-            return bad("it is longer than 63 characters");
+        let reserved = Self::RESERVED
+            .contains(&text)
+            .then_some("it is reserved, ct keeps other things in directories of this name");
+        match broken_rule(text).or(reserved) {
+            Some(why) => Err(BadName(format!("{text:?} is not a container name: {why}"))),
+            None => Ok(Self(text.to_owned())),
         }
-        if !first.is_ascii_alphanumeric() {
-            return bad("it must begin with a letter or a digit");
-        }
-        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
-            return bad("only letters, digits, \"_\", \".\" and \"-\" are allowed");
-        }
-        if text.contains("..") {
-            return bad("it contains \"..\"");
-        }
-        if Self::RESERVED.contains(&text) {
-            return bad("it is reserved, ct keeps other things in directories of this name");
-        }
-        Ok(Self(text.to_owned()))
     }
 
     /// The name as text.
@@ -63,6 +52,96 @@ impl ContainerName {
 impl fmt::Display for ContainerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The rule that a text breaks and that containers and pods have in common: they name files, and instances of units.
+fn broken_rule(text: &str) -> Option<&'static str> {
+    let Some(first) = text.bytes().next() else { return Some("it is empty") };
+    if text.len() > ContainerName::MAX {
+        return Some("it is longer than 63 characters");
+    }
+    if !first.is_ascii_alphanumeric() {
+        return Some("it must begin with a letter or a digit");
+    }
+    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
+        return Some("only letters, digits, \"_\", \".\" and \"-\" are allowed");
+    }
+    text.contains("..").then_some("it contains \"..\"")
+}
+
+/// A pod's name: as a container's, and such that `ct-NAME.slice` is a slice. A dash in it is a level of the tree of
+/// slices (systemd.slice(5)), so that the pod `shop-db` has its part of what the pod `shop` may use.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodName(String);
+
+impl PodName {
+    /// Checks `text`; the error says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, BadName> {
+        let levels = (text.ends_with('-') || text.contains("--")).then_some(
+            "between two dashes, and after the last, must be something: a dash is a level of slices",
+        );
+        match broken_rule(text).or(levels) {
+            Some(why) => Err(BadName(format!("{text:?} is not a pod name: {why}"))),
+            None => Ok(Self(text.to_owned())),
+        }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `ct-pod@NAME.service`
+    pub fn unit(&self) -> UnitName {
+        UnitName(["ct-pod@", &self.0, ".service"].concat())
+    }
+
+    /// `ct-NAME.slice`
+    pub fn slice(&self) -> UnitName {
+        UnitName(["ct-", &self.0, ".slice"].concat())
+    }
+}
+
+impl fmt::Display for PodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of something that has files of its own, and where they are.
+pub trait ConfigName: Clone + Ord + fmt::Debug + fmt::Display {
+    /// Where they are; the first wins.
+    const DIRS: [&'static str; 3];
+
+    /// Checks `text`; the error says which rule it breaks.
+    fn check(text: &str) -> Result<Self, BadName>;
+
+    /// The name as text.
+    fn text(&self) -> &str;
+}
+
+impl ConfigName for ContainerName {
+    const DIRS: [&'static str; 3] = ["/etc/ct/containers", "/run/ct/containers", "/usr/lib/ct/containers"];
+
+    fn check(text: &str) -> Result<Self, BadName> {
+        Self::parse(text)
+    }
+
+    fn text(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl ConfigName for PodName {
+    const DIRS: [&'static str; 3] = ["/etc/ct/pods", "/run/ct/pods", "/usr/lib/ct/pods"];
+
+    fn check(text: &str) -> Result<Self, BadName> {
+        Self::parse(text)
+    }
+
+    fn text(&self) -> &str {
+        self.as_str()
     }
 }
 

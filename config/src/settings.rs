@@ -5,10 +5,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::container::{
-    Container, Dependency, Depends, Directive, Hooks, OomPolicy, ReadyWhen, RestartPolicy, RootSource,
-    Writable,
+    Container, Dependency, Depends, Digest, Directive, Hooks, OomPolicy, ReadyWhen, RestartPolicy,
+    RootSource, Writable,
 };
 use crate::name::UnitName;
+use crate::pod::Pod;
 use crate::value::{Limit, Signal, Size, Timespan};
 
 /// The container's init when neither its config nor a bundle says what it is.
@@ -107,10 +108,14 @@ fn unit_section(container: &Container) -> Vec<Property> {
         }
         units
     };
+    // Before the others: nothing of theirs starts without it, and it is stopped when all of them have.
+    let with_pod = |units: Vec<UnitName>| -> Vec<UnitName> {
+        container.membership.iter().map(|membership| membership.pod.unit()).chain(units).collect()
+    };
     let lists = [
-        ("Requires", units(&[requires])),
+        ("Requires", with_pod(units(&[requires]))),
         ("Wants", units(&[wants])),
-        ("After", units(&[requires, wants, after])),
+        ("After", with_pod(units(&[requires, wants, after]))),
         ("Before", units(&[before])),
     ];
     for (name, units) in lists {
@@ -129,6 +134,36 @@ fn unit_section(container: &Container) -> Vec<Property> {
         add("RequiresMountsFor", Value::Path(path.to_owned()));
     }
     unit
+}
+
+/// What the units of a pod get on top of their static part.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PodSettings {
+    /// `[Unit]` of `ct-pod@NAME.service`
+    pub unit: Vec<Property>,
+    /// `[Service]` of `ct-pod@NAME.service`
+    pub service: Vec<Property>,
+    /// `[Slice]` of `ct-NAME.slice`
+    pub slice: Vec<Property>,
+}
+
+/// Maps a pod to the settings of its units, always in the same order.
+pub fn pod_settings(pod: &Pod) -> PodSettings {
+    let mut unit = Vec::with_capacity(2);
+    let mut add = |name, value| unit.push(Property { name, value });
+    if let Some(main) = pod.files.first() {
+        add("SourcePath", Value::Path(main.clone()));
+    }
+    if let Some(description) = &pod.description {
+        add("Description", Value::Text(description.clone()));
+    }
+    PodSettings { unit, service: vec![digest(&pod.digest)], slice: pod.resources.clone() }
+}
+
+/// The helper compares: a config that was edited after the last daemon-reload is told apart by it.
+fn digest(digest: &Digest) -> Property {
+    let assignment = ("CT_CONFIG_DIGEST".to_owned(), digest.0.clone());
+    Property { name: "Environment", value: Value::Environment(vec![assignment]) }
 }
 
 /// What must be mounted before the helper runs. Nobody looks whether it exists: generators run before /var is mounted.
@@ -193,9 +228,7 @@ fn service_section(container: &Container) -> Vec<Property> {
         add("StateDirectory", Value::Text(format!("ct/{}", container.name)));
         add("StateDirectoryMode", Value::Word("0700"));
     }
-    // The helper compares: a config that was edited after the last daemon-reload is told apart by it.
-    let digest = ("CT_CONFIG_DIGEST".to_owned(), container.digest.0.clone());
-    add("Environment", Value::Environment(vec![digest]));
+    service.push(digest(&container.digest));
     service
 }
 

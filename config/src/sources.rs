@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which files make up one container, and how they are read without trusting them. The only module that touches the
-//! disk; precedence and masking are those of systemd.unit(5).
+//! Which files make up one container or pod, and how they are read without trusting them. The only module that touches
+//! the disk; precedence and masking are those of systemd.unit(5).
 
 mod disk;
 mod hooks;
@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 
 use nix::dir::{self, Dir};
 
-use crate::name::ContainerName;
+use crate::name::{ConfigName, ContainerName};
 use crate::problem::Problem;
 pub(crate) use hooks::HookFiles;
 
 use disk::{Disk, file_problem, is_masked, may_be_link, os_name};
 
 /// Where container configs are; the first wins.
-pub const CONTAINER_DIRS: [&str; 3] = ["/etc/ct/containers", "/run/ct/containers", "/usr/lib/ct/containers"];
+pub const CONTAINER_DIRS: [&str; 3] = ContainerName::DIRS;
 /// Where the host's settings are, and their drop-ins.
 const HOST_FILE: &str = "/etc/ct/ct.toml";
 const HOST_DROP_INS: &str = "/etc/ct/ct.toml.d";
@@ -29,23 +29,23 @@ pub(crate) const MAX_FILE: usize = 1 << 20;
 /// More drop-ins for one thing are refused; the source map of [`crate::document`] has room for these.
 pub(crate) const MAX_DROP_INS: usize = 1000;
 
-/// The containers that have a file, and where it is. Made by reading directories alone; the files are read by
+/// The containers, or pods, that have a file, and where it is. Made by reading directories alone; the files are read by
 /// [`crate::load`], one container at a time.
 #[derive(Debug)]
-pub struct Tree {
+pub struct Tree<N = ContainerName> {
     disk: Disk,
     /// The directories that were listed, held open: a path from there is a short one.
     dirs: Vec<Option<Dir>>,
-    containers: BTreeMap<ContainerName, Entry>,
+    named: BTreeMap<N, Entry>,
     problems: Vec<Problem>,
 }
 
-/// What the directories say of one name. Indices are into [`CONTAINER_DIRS`].
+/// What the directories say of one name. Indices are into [`ConfigName::DIRS`].
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Entry {
     main: Main,
     /// Which of them have `NAME.toml.d`.
-    drop_ins: [bool; CONTAINER_DIRS.len()],
+    drop_ins: [bool; 3],
 }
 
 /// The first `NAME.toml` in search order.
@@ -75,12 +75,12 @@ pub(crate) struct SourceFiles {
     pub(crate) hooks: HookFiles,
 }
 
-impl Tree {
+impl<N: ConfigName> Tree<N> {
     /// Reads the three directories below `root` (`/`, or a folder standing for it), once each. What cannot be read, or
     /// has no valid name, is in [`Tree::problems`]; a missing directory is no problem.
     pub fn scan(root: &Path) -> Self {
         let mut tree = Self::empty(root);
-        for (index, dir) in CONTAINER_DIRS.into_iter().enumerate() {
+        for (index, dir) in N::DIRS.into_iter().enumerate() {
             let listed = tree.disk.list(dir).unwrap_or_else(|problem| {
                 tree.problems.push(problem);
                 None
@@ -91,15 +91,15 @@ impl Tree {
             });
             tree.dirs.push(open);
         }
-        tree.containers.retain(|_, entry| matches!(entry.main, Main::At(_)));
+        tree.named.retain(|_, entry| matches!(entry.main, Main::At(_)));
         tree
     }
 
-    /// As [`Tree::scan`] for one name: a start does not pay for the containers beside its own.
-    pub fn only(root: &Path, name: &ContainerName) -> Self {
+    /// As [`Tree::scan`] for one name: a start does not pay for the files of others.
+    pub fn only(root: &Path, name: &N) -> Self {
         let mut tree = Self::empty(root);
         let mut entry = Entry::default();
-        for (index, (dir, drop_ins)) in CONTAINER_DIRS.into_iter().zip(&mut entry.drop_ins).enumerate() {
+        for (index, (dir, drop_ins)) in N::DIRS.into_iter().zip(&mut entry.drop_ins).enumerate() {
             let main = tree.disk.below(&Path::new(dir).join(format!("{name}.toml")));
             if entry.main == Main::Missing
                 && let Ok(file) = main.symlink_metadata()
@@ -110,13 +110,13 @@ impl Tree {
             *drop_ins = tree.disk.below(&Path::new(dir).join(format!("{name}.toml.d"))).exists();
         }
         if matches!(entry.main, Main::At(_)) {
-            tree.containers.insert(name.clone(), entry);
+            tree.named.insert(name.clone(), entry);
         }
         tree
     }
 
     fn empty(root: &Path) -> Self {
-        Self { disk: Disk::new(root), dirs: Vec::new(), containers: BTreeMap::new(), problems: Vec::new() }
+        Self { disk: Disk::new(root), dirs: Vec::new(), named: BTreeMap::new(), problems: Vec::new() }
     }
 
     /// Takes note of one directory entry.
@@ -128,17 +128,17 @@ impl Tree {
         }
         if let Some(stem) = text.strip_suffix(".toml.d") {
             // Whose main file has no valid name is reported there.
-            if let Ok(name) = ContainerName::parse(stem)
-                && let Some(flag) = self.containers.entry(name).or_default().drop_ins.get_mut(index)
+            if let Ok(name) = N::check(stem)
+                && let Some(flag) = self.named.entry(name).or_default().drop_ins.get_mut(index)
             {
                 *flag = true;
             }
             return;
         }
         let Some(stem) = text.strip_suffix(".toml") else { return };
-        match ContainerName::parse(stem) {
+        match N::check(stem) {
             Ok(name) => {
-                let known = self.containers.entry(name).or_default();
+                let known = self.named.entry(name).or_default();
                 if known.main == Main::Missing {
                     let masked =
                         may_be_link(entry) && is_masked(&self.disk.below(Path::new(dir)).join(os_name));
@@ -149,14 +149,14 @@ impl Tree {
         }
     }
 
-    /// The containers, sorted by name: those that are masked are not among them, those that cannot be read are.
-    pub fn names(&self) -> impl Iterator<Item = &ContainerName> {
-        self.containers.keys()
+    /// The names, sorted: those that are masked are not among them, those that cannot be read are.
+    pub fn names(&self) -> impl Iterator<Item = &N> {
+        self.named.keys()
     }
 
-    /// Whether there is such a container.
-    pub fn contains(&self, name: &ContainerName) -> bool {
-        self.containers.contains_key(name)
+    /// Whether there is a file of this name.
+    pub fn contains(&self, name: &N) -> bool {
+        self.named.contains_key(name)
     }
 
     /// What is wrong with the directories themselves, or with names in them.
@@ -164,23 +164,33 @@ impl Tree {
         &self.problems
     }
 
-    /// The main file of a container, as it is named on the host.
-    pub fn main_file(&self, name: &ContainerName) -> Option<PathBuf> {
-        self.containers.get(name)?.main_file(name).map(|(_, dir, file)| Path::new(dir).join(file))
+    /// The main file, as it is named on the host.
+    pub fn main_file(&self, name: &N) -> Option<PathBuf> {
+        self.named.get(name)?.main_file(name).map(|(_, dir, file)| Path::new(dir).join(file))
     }
 
-    /// The containers with what is needed to read them.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&ContainerName, Entry)> {
-        self.containers.iter().map(|(name, entry)| (name, *entry))
+    /// The names with what is needed to read their files.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&N, Entry)> {
+        self.named.iter().map(|(name, entry)| (name, *entry))
     }
 
     /// As [`Tree::entries`], of one.
-    pub(crate) fn entry(&self, name: &ContainerName) -> Entry {
-        self.containers.get(name).copied().unwrap_or_default()
+    pub(crate) fn entry(&self, name: &N) -> Entry {
+        self.named.get(name).copied().unwrap_or_default()
     }
 
-    /// Reads the main file and the drop-ins of one container.
-    pub(crate) fn read(&self, name: &ContainerName, entry: Entry) -> SourceFiles {
+    /// Whether a file of this name is hidden by a link to /dev/null. Asks the disk again.
+    pub fn is_masked(&self, name: &N) -> bool {
+        let main = |dir: &str| self.disk.below(&Path::new(dir).join(format!("{name}.toml")));
+        N::DIRS
+            .into_iter()
+            .map(main)
+            .find(|path| path.symlink_metadata().is_ok())
+            .is_some_and(|path| is_masked(&path))
+    }
+
+    /// Reads the main file and the drop-ins of one name.
+    pub(crate) fn read(&self, name: &N, entry: Entry) -> SourceFiles {
         let mut read = SourceFiles::default();
         let Some((index, dir, file)) = entry.main_file(name) else { return read };
         let path = PathBuf::from([dir, "/", &file].concat());
@@ -189,7 +199,7 @@ impl Tree {
             _ => self.disk.read(path),
         });
         if entry.drop_ins.contains(&true) {
-            let dirs = CONTAINER_DIRS.iter().zip(entry.drop_ins).filter(|(_, there)| *there);
+            let dirs = N::DIRS.iter().zip(entry.drop_ins).filter(|(_, there)| *there);
             let dirs: Vec<String> = dirs.map(|(dir, _)| format!("{dir}/{name}.toml.d")).collect();
             self.disk.read_drop_ins(&dirs, &mut read);
             read.hooks.add(&self.disk, &dirs, &mut read.problems);
@@ -200,10 +210,10 @@ impl Tree {
 
 impl Entry {
     /// The directory of the main file, by number and by name, and the file's name in it.
-    fn main_file(self, name: &ContainerName) -> Option<(usize, &'static str, String)> {
+    fn main_file<N: ConfigName>(self, name: &N) -> Option<(usize, &'static str, String)> {
         let Main::At(index) = self.main else { return None };
-        let dir = CONTAINER_DIRS.get(index)?;
-        Some((index, dir, [name.as_str(), ".toml"].concat()))
+        let dir = N::DIRS.get(index)?;
+        Some((index, dir, [name.text(), ".toml"].concat()))
     }
 }
 

@@ -4,8 +4,11 @@
 
 mod isolation;
 mod lifecycle;
+mod pod;
 mod process;
 mod unit;
+
+pub(crate) use pod::{PodIdentity, pod};
 
 use std::fmt::Display;
 use std::path::{Component, Path, PathBuf};
@@ -61,9 +64,7 @@ pub(crate) fn container(
     let incomplete = !problems.is_empty();
     let mut check = Check { map, problems };
     let Identity { name, files, hooks, digest } = identity;
-    if let Some(pod) = &fragment.pod {
-        check.problem(pod, "pod", NOT_YET);
-    }
+    let membership = check.membership(&fragment);
     let root = fragment.root.unwrap_or_default();
     check.idmap_has_ids(&root, fragment.user.is_some() || fragment.idmap.is_some());
     let root = check.root(root, incomplete, &files);
@@ -72,7 +73,8 @@ pub(crate) fn container(
         description: fragment.description.map(Spanned::into_inner).filter(|text| !text.is_empty()),
         runtime: check.runtime(fragment.runtime, host),
         account: fragment.user.and_then(|user| check.account(&user)),
-        slice: check.slice(fragment.slice),
+        slice: check.slice_of(fragment.slice, membership.as_ref()),
+        membership: membership.map(Box::new),
         hostname: fragment.hostname.map(|text| check.hostname(text)),
         process: check.process(fragment.process.unwrap_or_default()),
         idmap: fragment.idmap.and_then(|idmap| check.idmap(idmap)),

@@ -2,7 +2,7 @@
 //! The systemd generator of ct, see systemd.generator(7).
 //!
 //! For each container it writes a drop-in over the static `ct@.service`, and for each that boot starts a link in
-//! `ct.target.wants/`. One bad config never touches another container: its own unit then fails with the reason.
+//! `ct.target.wants/`; for each pod drop-ins of its unit and its slice. One bad config never touches another container: its own unit then fails with the reason.
 //!
 //! It is pure: the configs in, the unit tree out, the same bytes each time. It asks no other process anything, since PID 1
 //! waits for it and would be the one to answer; it reads nothing but /etc/ct, /run/ct and /usr/lib/ct.
@@ -16,6 +16,7 @@ pub mod plan;
 pub mod render;
 pub mod unit_file;
 
+mod pods;
 mod report;
 
 use std::mem::{ManuallyDrop, take};
@@ -26,6 +27,8 @@ use ct_config::Broken;
 use ct_config::container::{Autostart, Container, Depends};
 use ct_config::host::{Host, Parallel};
 use ct_config::name::ContainerName;
+use ct_config::pod::Pods;
+use ct_config::problem::Problem;
 use ct_config::settings::unit_settings;
 use ct_config::sources::Tree;
 use nix::sched::{CpuSet, sched_getaffinity};
@@ -43,12 +46,15 @@ pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
     report.add_sorted_problems(tree.problems());
     let (host, problems) = Host::load(root);
     report.add_problems(&problems);
+    let pods = Pods::scan(root);
+    pods::report_problems(&pods, &mut report);
     let mut text = String::new();
+    let known = Known { tree: &tree, pods: &pods };
     let loaded: Vec<Loaded> =
-        ct_config::load_all(&tree, &host).map(|loaded| draft(&tree, loaded, &mut text)).collect();
+        ct_config::load_all(&tree, &host).map(|loaded| draft(&known, loaded, &mut text)).collect();
     // Never freed: the process is about to end, and taking all of it apart takes longer than some of its work.
     let loaded = ManuallyDrop::new(loaded);
-    if loaded.is_empty() {
+    if loaded.is_empty() && pods.iter().next().is_none() {
         return report;
     }
     let known: Vec<ContainerName> = tree.names().cloned().collect();
@@ -56,7 +62,10 @@ pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
     let members: Vec<Member<'_>> = good.iter().map(|good| good.member()).collect();
     let plan = plan::plan(&members, &known, starts_at_once(host.parallel, cpus));
     let mut writer = match Output::open(normal) {
-        Ok(output) => Writer { output, text, good: &good },
+        Ok(mut output) => {
+            pods::write_all(&pods, &mut output, &mut text, &mut report);
+            Writer { output, text, good: &good }
+        }
         Err(error) => {
             report.add_failure(error);
             return report;
@@ -97,17 +106,26 @@ impl Good {
     }
 }
 
+/// What there is besides the container at hand.
+struct Known<'a> {
+    tree: &'a Tree,
+    pods: &'a Pods,
+}
+
 /// Renders one container while it is at hand: of a thousand, little more than the text need be kept.
-fn draft(tree: &Tree, loaded: Result<Container, Box<Broken>>, text: &mut String) -> Loaded {
+fn draft(known: &Known<'_>, loaded: Result<Container, Box<Broken>>, text: &mut String) -> Loaded {
+    let failing = |name: ContainerName, problems: &[Problem], autostart| {
+        let source = known.tree.main_file(&name).unwrap_or_default();
+        let reasons = problems.iter().map(ToString::to_string).collect();
+        Err(Box::new(Failing { name, source, reasons, only_known_here: false, autostart }))
+    };
     let mut container = match loaded {
         Ok(container) => container,
-        Err(broken) => {
-            let Broken { name, problems, autostart, .. } = *broken;
-            let source = tree.main_file(&name).unwrap_or_default();
-            let reasons = problems.iter().map(ToString::to_string).collect();
-            return Err(Box::new(Failing { name, source, reasons, only_known_here: false, autostart }));
-        }
+        Err(broken) => return failing(broken.name, &broken.problems, broken.autostart),
     };
+    if let Err(problems) = known.pods.join(&container) {
+        return failing(container.name, &problems, container.autostart.enabled);
+    }
     let settings = unit_settings(&container);
     let source = take(&mut container.files).into_iter().next().unwrap_or_default();
     match Draft::new(text, &source, settings) {

@@ -26,6 +26,7 @@ use crate::confined;
 use crate::container_user;
 use crate::exit::{Error, Named};
 use crate::identity::Identity;
+use crate::pod::Joined;
 use crate::rootfs::Rootfs;
 use crate::runtime::Runtime;
 use crate::{capabilities, devices, env_file, mounts, seccomp};
@@ -61,6 +62,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) rootfs: &'a Rootfs,
     pub(crate) identity: &'a Identity,
     pub(crate) runtime: &'a Runtime<'a>,
+    /// The namespaces of the container's pod.
+    pub(crate) joined: &'a Joined,
     /// `linux.cgroupsPath`
     pub(crate) cgroup: PathBuf,
     /// `[[mount]]`, with sources that the runtime can reach.
@@ -124,7 +127,10 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     let readonly = parts.rootfs.readonly.or_else(|| spec.root().as_ref().and_then(|root| root.readonly()));
     let root = RootBuilder::default().path(&parts.rootfs.path).readonly(readonly.unwrap_or(false)).build();
     spec.set_root(Some(root.map_err(malformed)?));
-    if container.hostname.is_some() || !own_config {
+    if parts.joined.uts.is_some() {
+        // It has the pod's, and to set one would be to set it for all members.
+        spec.set_hostname(None).set_domainname(None);
+    } else if container.hostname.is_some() || !own_config {
         spec.set_hostname(Some(container.hostname.clone().unwrap_or_else(|| container.name.to_string())));
     }
 
@@ -148,6 +154,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
 
     let mut linux = spec.linux().clone().unwrap_or_default();
     set_namespaces(&mut linux, container, ids, own_config)?;
+    join_namespaces(&mut linux, parts.joined)?;
     linux.set_cgroups_path(Some(parts.cgroup));
     // Which devices may be opened is the unit's to say (DevicePolicy=, DeviceAllow=).
     if let Some(resources) = linux.resources_mut() {
@@ -162,7 +169,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     }
     let mut all_mounts = match spec.mounts().clone() {
         Some(bundled) if own_config => bundled,
-        _ => mounts::defaults(container, ids, system_init)?,
+        _ => mounts::defaults(container, ids, system_init, parts.joined)?,
     };
     mounts::add(&mut all_mounts, &parts.mounts)?;
     let node_rules = devices::add(&mut linux, &mut all_mounts, &container.security.devices, ids.is_some())?;
@@ -324,6 +331,18 @@ fn replace(
         builder = builder.path(path);
     }
     namespaces.push(builder.build().map_err(malformed)?);
+    Ok(())
+}
+
+/// The namespaces of a pod besides the network, in place of the container's own.
+fn join_namespaces(linux: &mut Linux, joined: &Joined) -> Result<(), Error> {
+    let mut namespaces = linux.namespaces().clone().unwrap_or_default();
+    for (typ, path) in [(LinuxNamespaceType::Ipc, &joined.ipc), (LinuxNamespaceType::Uts, &joined.uts)] {
+        if let Some(path) = path {
+            replace(&mut namespaces, typ, Some(path))?;
+        }
+    }
+    linux.set_namespaces(Some(namespaces));
     Ok(())
 }
 

@@ -20,6 +20,7 @@ pub(crate) enum Step {
     Config,
     Claim,
     User,
+    Namespaces,
     Rootfs,
     Cgroup,
     Hooks,
@@ -37,6 +38,7 @@ impl Step {
             Self::Config => "config",
             Self::Claim => "claim",
             Self::User => "user",
+            Self::Namespaces => "namespaces",
             Self::Rootfs => "rootfs",
             Self::Cgroup => "cgroup",
             Self::Hooks => "hooks",
@@ -69,6 +71,12 @@ pub(crate) enum Error {
     /// What the generator found and the config's own files do not show.
     #[error("{0}")]
     Unstartable(String),
+    /// What the container's pod has no namespaces for.
+    #[error("{0}")]
+    CannotJoinPod(String),
+    /// The start of a pod.
+    #[error(transparent)]
+    Pod(Box<Error>),
     /// config.json of an OCI bundle.
     #[error("{}: {reason}", path.display())]
     Bundle { path: PathBuf, reason: String },
@@ -121,6 +129,7 @@ pub(crate) enum Named {
     Device,
     EnvFile,
     SeccompFile,
+    Namespace,
 }
 
 impl fmt::Display for Named {
@@ -137,6 +146,7 @@ impl fmt::Display for Named {
             Self::Device => "device",
             Self::EnvFile => "env_file",
             Self::SeccompFile => "seccomp file",
+            Self::Namespace => "namespace",
         })
     }
 }
@@ -171,8 +181,10 @@ impl Error {
             Self::HookFailed { .. } | Self::StopCommand { .. } => 73,
             Self::NotReady { .. } => 75,
             Self::AlreadyStarting { .. } | Self::NotItsUnit { .. } | Self::NoUnifiedHierarchy { .. } => 77,
+            Self::Pod(error) => error.code(),
             Self::Config(_)
             | Self::ConfigText(_)
+            | Self::CannotJoinPod(_)
             | Self::Unknown(_)
             | Self::Masked(_)
             | Self::NotLoaded(_)
@@ -193,6 +205,8 @@ impl Error {
             Self::Masked(_) => Message::ConfigMasked,
             Self::NotLoaded(_) => Message::ConfigNotLoaded,
             Self::Unstartable(_) => Message::Unstartable,
+            Self::CannotJoinPod(_) => Message::CannotJoinPod,
+            Self::Pod(_) => Message::PodFailed,
             Self::Bundle { .. } => Message::BundleBroken,
             Self::LinkInRootfs(_) => Message::LinkInRootfs,
             Self::Missing { what, .. } => what.missing(),
@@ -220,7 +234,7 @@ impl Named {
             Self::MountSource => Message::NoMountSource,
             Self::MountTarget => Message::NoMountTarget,
             Self::Device => Message::NoDevice,
-            Self::EnvFile | Self::SeccompFile => Message::NoFile,
+            Self::EnvFile | Self::SeccompFile | Self::Namespace => Message::NoFile,
         }
     }
 }
@@ -242,6 +256,13 @@ fn of_system_call(source: &io::Error) -> Message {
 pub(crate) struct Failure {
     pub(crate) step: Step,
     pub(crate) error: Error,
+}
+
+impl Failure {
+    /// To be explained as that of a pod.
+    pub(crate) fn of_pod(self) -> Self {
+        Self { error: Error::Pod(Box::new(self.error)), ..self }
+    }
 }
 
 impl fmt::Display for Failure {

@@ -24,6 +24,15 @@ pub(crate) enum Journal {
 impl Journal {
     /// Connects for the container `name` (as it was given, perhaps not a valid one).
     pub(crate) fn connect(name: &str) -> Self {
+        Self::connect_unit("CT_NAME", name, "ct@")
+    }
+
+    /// The same for the pod `name`.
+    pub(crate) fn connect_pod(name: &str) -> Self {
+        Self::connect_unit("CT_POD", name, "ct-pod@")
+    }
+
+    fn connect_unit(field: &str, name: &str, template: &str) -> Self {
         let name: String = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
         // By hand, the answer belongs on the terminal.
         if std::env::var_os("INVOCATION_ID").is_none() {
@@ -32,7 +41,7 @@ impl Journal {
         let Ok(layer) = tracing_journald::layer() else { return Self::Stderr };
         let layer =
             layer.with_field_prefix(None).with_syslog_identifier("ct-helper".to_owned()).with_custom_fields(
-                [("CT_NAME", name.clone()), ("OBJECT_SYSTEMD_UNIT", format!("ct@{name}.service"))],
+                [(field, name.clone()), ("OBJECT_SYSTEMD_UNIT", format!("{template}{name}.service"))],
             );
         match tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)) {
             Ok(()) => Self::Native,

@@ -20,7 +20,9 @@ mod job;
 mod journal;
 mod message;
 mod mounts;
+mod namespaces;
 mod notify;
+mod pod;
 mod read;
 mod ready;
 mod reaper;
@@ -62,6 +64,8 @@ enum Verb {
     Hook { name: String, stage: Stage },
     /// What comes before the signal that stops NAME: its hooks, and the command inside
     Stop { name: String },
+    /// Make the namespaces of the pod NAME and give them to PID 1
+    PodStart { name: String },
 }
 
 fn main() {
@@ -89,6 +93,11 @@ fn main() {
         Verb::Stop { name } => {
             let journal = Journal::connect(&name);
             (control::stop(&name, journal).map(Outcome::AlreadyToldWhy), journal)
+        }
+        Verb::PodStart { name } => {
+            let journal = Journal::connect_pod(&name);
+            let started = pod::start(&name, journal).map_err(Failure::of_pod);
+            (started.map(|()| Outcome::Exited(0)), journal)
         }
     };
     match outcome {

@@ -47,6 +47,10 @@ messages! {
     ConfigNotLoaded = "4897c7267b9e48b5bdf2ddcc66c8d9be";
     /// The generator has put the reason into the unit.
     Unstartable = "542c789759a04f98bec593491a81c5dd";
+    /// The container's pod has no namespaces to join.
+    CannotJoinPod = "8dcc351f09ce4c9088fd461914b0381c";
+    /// `ct-helper pod-start` failed, for whatever reason.
+    PodFailed = "6c776b7be41544f0a857371551b8ac5a";
     /// `root.path`, or `root` of a bundle, is no directory.
     NoRootfs = "df7b3b720faa4967a942b09308d39653";
     /// One of `root.layers` is no directory.
@@ -95,6 +99,8 @@ messages! {
     InitEnded = "32dd62a58e0444cb8f85bca979956ac8";
     /// The container runs with a newer config than its unit.
     ConfigChanged = "f6c36082e0e649d69ecfc472fd9f802e";
+    /// The pod's unit has the settings of an older config.
+    PodConfigChanged = "229703f964dc49f2b400c5d97453f982";
     /// A part of ct.toml was left out.
     HostSettingIgnored = "b1cd58504af84903bcec1fbf6c47c793";
     /// A control group controller stays out of the container's reach.
@@ -112,8 +118,8 @@ mod tests {
     const CATALOG: &str = include_str!("../../packaging/catalog/ct.catalog");
     const MANUAL: &str = include_str!("../../packaging/man/ct-helper.8");
 
-    /// The fields that every line of the helper has.
-    const FIELDS: [&str; 2] = ["CT_NAME", "CT_STEP"];
+    /// The fields that every line of the helper has: for a container the first, for a pod the second.
+    const FIELDS: [&str; 3] = ["CT_NAME", "CT_POD", "CT_STEP"];
 
     /// The entries of the catalog: id, header lines, text.
     fn entries() -> Vec<(&'static str, BTreeMap<&'static str, &'static str>, &'static str)> {
@@ -145,7 +151,9 @@ mod tests {
     fn each_entry_says_what_why_and_what_to_do_in_words_that_journalctl_can_fill_in() {
         for (id, head, text) in entries() {
             assert!(
-                head.get("Subject").is_some_and(|subject| subject.contains("ontainer @CT_NAME@")),
+                head.get("Subject").is_some_and(
+                    |subject| subject.contains("ontainer @CT_NAME@") || subject.contains("od @CT_POD@")
+                ),
                 "{id}"
             );
             assert_eq!(head.get("Defined-By"), Some(&"ct"), "{id}");
@@ -156,7 +164,10 @@ mod tests {
                 let known = FIELDS.iter().any(|field| rest.starts_with(&format!("@{field}@")));
                 let closing =
                     FIELDS.iter().any(|field| text.split_at(place).0.ends_with(&format!("@{field}")));
-                assert!(known || closing || rest.starts_with("@@CT_NAME@"), "{id}: {rest:.40}");
+                assert!(
+                    known || closing || rest.starts_with("@@CT_NAME@") || rest.starts_with("@@CT_POD@"),
+                    "{id}: {rest:.40}"
+                );
             }
             assert!(text.lines().all(|line| line.len() <= 80), "{id}: lines of a terminal");
         }
@@ -174,7 +185,11 @@ mod tests {
         let expected: Vec<_> = entries()
             .into_iter()
             .map(|(id, head, _)| {
-                let subject = head.get("Subject").expect("tested above").replace("@CT_NAME@", "NAME");
+                let subject = head
+                    .get("Subject")
+                    .expect("tested above")
+                    .replace("@CT_NAME@", "NAME")
+                    .replace("@CT_POD@", "NAME");
                 (id, format!("{}.", subject.replace('-', "\\-")))
             })
             .collect();

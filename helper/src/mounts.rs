@@ -14,6 +14,7 @@ use crate::bundle::malformed;
 use crate::claim::RunDirectory;
 use crate::confined;
 use crate::exit::{Error, Named};
+use crate::pod::Joined;
 use crate::rootfs::Rootfs;
 
 /// The group `tty` of Debian and nearly everyone: who may write to a terminal.
@@ -24,6 +25,7 @@ pub(crate) fn defaults(
     container: &Container,
     ids: Option<&SubordinateIds>,
     system_init: bool,
+    joined: &Joined,
 ) -> Result<Vec<Mount>, Error> {
     let has_tty_group = ids.is_none_or(|ids| host_id(&ids.gid, TTY_GROUP).is_some());
     let devpts: &[&str] = if has_tty_group {
@@ -53,6 +55,10 @@ pub(crate) fn defaults(
         one("/sys", sys.0, sys.1, sys.2)?,
         one("/sys/fs/cgroup", "cgroup", "cgroup", cgroup)?,
     ];
+    // mqueue shows those of the ipc namespace, and only who owns that may mount it. mq_open(3) does without.
+    if ids.is_some() && joined.ipc.is_some() {
+        mounts.retain(|mount| mount.destination() != Path::new("/dev/mqueue"));
+    }
     if system_init {
         mounts.push(one("/run", "tmpfs", "tmpfs", &["nosuid", "nodev", "mode=755"])?);
         mounts.push(one(

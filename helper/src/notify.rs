@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What PID 1 is told, in the words of sd_notify(3).
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use libsystemd::daemon::{NotifyState, notify, notify_with_fds};
+use libsystemd::errors::SdError;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
@@ -53,12 +54,27 @@ pub(crate) fn extend_timeout(span: Duration) -> Result<(), Error> {
     send(&[NotifyState::Other(format!("EXTEND_TIMEOUT_USEC={microseconds}"))])
 }
 
+/// Has PID 1 hold a descriptor for the unit, under a name.
+pub(crate) fn store_descriptor(name: &str, fd: &OwnedFd) -> Result<(), Error> {
+    let states = [NotifyState::Fdstore, NotifyState::Fdname(name.to_owned())];
+    sent(notify_with_fds(false, &states, &[fd.as_raw_fd()]))
+}
+
+/// Has PID 1 close what it holds under a name, if anything.
+pub(crate) fn forget_descriptor(name: &str) -> Result<(), Error> {
+    send(&[NotifyState::FdstoreRemove, NotifyState::Fdname(name.to_owned())])
+}
+
 fn send(states: &[NotifyState]) -> Result<(), Error> {
-    match notify(false, states) {
+    sent(notify(false, states))
+}
+
+fn sent(result: Result<bool, SdError>) -> Result<(), Error> {
+    match result {
         Ok(true) => Ok(()),
-        Ok(false) => {
-            Err(Error::Usage("NOTIFY_SOCKET is not set; ct@.service runs this with Type=notify".to_owned()))
-        }
+        Ok(false) => Err(Error::Usage(
+            "NOTIFY_SOCKET is not set; the unit of ct that runs this needs NotifyAccess=main".to_owned(),
+        )),
         Err(error) => Err(Error::system("notify PID 1", std::io::Error::other(error))),
     }
 }

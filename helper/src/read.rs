@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The container's config, read again at each start, and compared with what the generator saw.
+//! The config of a container or pod, read again at each start, and compared with what the generator saw.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use ct_config::container::Container;
+use ct_config::container::{Container, Digest};
 use ct_config::host::Host;
-use ct_config::name::ContainerName;
+use ct_config::name::{ContainerName, PodName};
+use ct_config::pod::{Pod, Pods};
 use ct_config::sources::{CONTAINER_DIRS, Tree};
 
 use crate::exit::{Error, Step};
@@ -33,22 +34,64 @@ pub(crate) fn config(name: &str, journal: Journal) -> Result<Container, Error> {
 /// The same for a start: also compared with what the unit's settings were made of.
 pub(crate) fn container(name: &str, journal: Journal) -> Result<Container, Error> {
     let container = config(name, journal)?;
+    can_join(&container)?;
+    if loaded(&container.files, &container.digest)? == Loaded::Older {
+        journal.warning(Step::Config, Message::ConfigChanged, CHANGED);
+    }
+    Ok(container)
+}
+
+/// Whether a container and its pod, if it has one, agree.
+fn can_join(container: &Container) -> Result<(), Error> {
+    let Some(membership) = &container.membership else { return Ok(()) };
+    let mut pods = Pods::only(Path::new("/"), &membership.pod);
+    if pods.find(&membership.pod).is_none() {
+        // Which other one may have been meant.
+        pods = Pods::scan(Path::new("/"));
+    }
+    pods.join(container).map(|_pod| ()).map_err(Error::Config)
+}
+
+/// Reads and validates the config of the pod `name`.
+pub(crate) fn pod(name: &str, journal: Journal) -> Result<Pod, Error> {
+    let name = PodName::parse(name).map_err(|e| Error::ConfigText(e.to_string()))?;
+    let pods = Pods::only(Path::new("/"), &name);
+    match pods.find(&name) {
+        Some(Ok(pod)) => {
+            if loaded(&pod.files, &pod.digest)? == Loaded::Older {
+                journal.warning(Step::Config, Message::PodConfigChanged, CHANGED);
+            }
+            Ok(pod.clone())
+        }
+        Some(Err(broken)) => Err(Error::Config(broken.problems.clone())),
+        None => {
+            let (reason, hint) = Pods::scan(Path::new("/")).unknown(&name);
+            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            Err(Error::ConfigText(format!("{reason}{hint}")))
+        }
+    }
+}
+
+/// Which settings PID 1 has of a config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loaded {
+    /// Those that the generator made of it as it is.
+    Same,
+    /// Those of an older one.
+    Older,
+}
+
+const CHANGED: &str =
+    "the config changed since the last `systemctl daemon-reload`; the unit's settings are the old ones";
+
+fn loaded(files: &[PathBuf], digest: &Digest) -> Result<Loaded, Error> {
     match std::env::var(DIGEST_VARIABLE) {
         // Without the generated settings the container would run without its limits.
         Err(_not_set) => Err(Error::NotLoaded(format!(
             "{} is not loaded; run `systemctl daemon-reload` and start again",
-            container.files.first().map(|file| file.display().to_string()).unwrap_or_default()
+            files.first().map(|file| file.display().to_string()).unwrap_or_default()
         ))),
-        Ok(digest) => {
-            if digest != container.digest.0 {
-                journal.warning(
-                    Step::Config,
-                    Message::ConfigChanged,
-                    "the config changed since the last `systemctl daemon-reload`; the unit's settings are the old ones",
-                );
-            }
-            Ok(container)
-        }
+        Ok(of_unit) => Ok(if of_unit == digest.0 { Loaded::Same } else { Loaded::Older }),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::ready::{self, Waited};
 use crate::reaper::{self, End, Started};
 use crate::rootfs::{self, Rootfs};
 use crate::runtime::{Places, Runtime};
-use crate::{handover, mounts, notify, read, sys};
+use crate::{handover, mounts, notify, pod, read, sys};
 
 /// How a start that did not fail ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +45,15 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     let own_cgroup = cgroup::of_unit(name).at(Step::Claim)?;
 
     // What the container is to be.
-    let container = read::container(name, journal).at(Step::Config)?;
+    let mut container = read::container(name, journal).at(Step::Config)?;
     let run = RunDirectory::claim(&container.name).at(Step::Claim)?;
+    // From here on, mounts are seen by nobody else.
+    rootfs::leave_host_mounts().at(Step::Rootfs)?;
+    let joined = pod::join(&mut container, &run).at(Step::Namespaces)?;
     let runtime = Runtime::locate(&container.runtime).at(Step::Runtime)?;
     let identity = Identity::read(&container, &runtime).at(Step::User)?;
 
-    // Its files, mounted where only this unit sees them.
+    // Its files.
     let base = bundle::read_base(&container.root.source).at(Step::Bundle)?;
     let bundle_root = bundle::base_root(&container.root.source, base.as_ref());
     let rootfs = mount_rootfs(&container, bundle_root, &run, &identity).at(Step::Rootfs)?;
@@ -73,6 +76,7 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
         rootfs: &rootfs,
         identity: &identity,
         runtime: &runtime,
+        joined: &joined,
         cgroup: cgroup.payload(),
         mounts,
         umask,
@@ -110,14 +114,13 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     })
 }
 
-/// Mounts the root file system in a mount namespace that PID 1 does not see.
+/// Mounts the root file system.
 fn mount_rootfs(
     container: &Container,
     bundle_root: Option<PathBuf>,
     run: &RunDirectory,
     identity: &Identity,
 ) -> Result<Rootfs, Error> {
-    rootfs::leave_host_mounts()?;
     if identity.ids.is_some() {
         run.open_for_traversal()?;
     }

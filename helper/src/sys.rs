@@ -7,6 +7,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -44,6 +45,21 @@ pub(crate) fn fail_writes_beyond_the_limit() -> io::Result<()> {
     // SAFETY: the handler does nothing, hence nothing that a signal handler may not do.
     unsafe { sigaction(Signal::SIGXFSZ, &action) }?;
     Ok(())
+}
+
+/// SIOCSIFFLAGS with IFF_UP on `lo` of this process's network namespace; the kernel adds the addresses. See netdevice(7).
+pub(crate) fn bring_up_loopback() -> io::Result<()> {
+    // Of any family: the call is for the network namespace that the socket was made in.
+    let socket = UnixDatagram::unbound()?;
+    // SAFETY: ifreq is plain data for which all zeroes are valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (byte, letter) in request.ifr_name.iter_mut().zip(b"lo") {
+        *byte = *letter as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP).map_err(io::Error::other)?;
+    // SAFETY: the call reads one ifreq, which lives through it.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Which side of a fork this is.

@@ -6,6 +6,7 @@
 mod any_input;
 mod fake_root;
 mod files;
+mod pods;
 mod rules;
 mod settings;
 mod values;

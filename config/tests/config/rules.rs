@@ -119,7 +119,6 @@ fn what_is_to_come_is_refused_and_not_just_accepted() {
     for (text, want) in cases {
         assert_eq!(refused(&root, text), [want], "{text}");
     }
-    assert_eq!(reasons(&root, "pod = \"shop\""), ["1:7: pod: not supported yet"]);
     for runtime in ["youki", "runsc", "lxc"] {
         let want = format!("1:11: runtime: \"{runtime}\" is not supported yet");
         assert_eq!(reasons(&root, &format!("runtime = \"{runtime}\"")), [want]);

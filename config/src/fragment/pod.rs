@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The keys of a pod's file.
+
+use serde::Deserialize;
+
+use super::value::table;
+use super::{List, Network, Settings, Text};
+
+/// One pod file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub struct PodFragment {
+    /// `Description=` of the pod's unit.
+    pub description: Option<Text>,
+    /// The host name of all members; default the pod's name.
+    pub hostname: Option<Text>,
+    /// Which of net, ipc and uts the members share; default all three.
+    pub share: Option<List>,
+    /// The shared network namespace.
+    #[serde(default, deserialize_with = "table")]
+    pub network: Option<Network>,
+    /// systemd.resource-control(5) in snake case, for all members together.
+    pub resources: Option<Settings>,
+}

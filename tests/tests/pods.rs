@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Pods: do members share what the pod says and nothing else, does a pod live exactly as long as its members, and does
+//! nothing of it stay?
+
+use ct_tests::{Machine, on_every_machine};
+
+/// An init that ends when told to.
+const SLEEP: &str = "command = [\"/bin/sh\", \"-c\", \"trap 'exit 0' TERM; sleep 1000 & wait\"]";
+
+fn prepare(machine: &Machine) {
+    machine.busybox_rootfs("/srv/rootfs");
+    machine.start("ct.slice");
+}
+
+fn pod(machine: &Machine, name: &str, toml: &str) {
+    machine.write_file(format!("/etc/ct/pods/{name}.toml"), 0o644, toml);
+}
+
+/// A container with these lines at the top of its config.
+fn container(machine: &Machine, name: &str, top: &str) {
+    machine.container(
+        name,
+        &format!("{top}\n[root]\npath = \"/srv/rootfs\"\nwritable = \"ephemeral\"\n[process]\n{SLEEP}\n"),
+    );
+}
+
+/// What a command says that runs in all namespaces of a container.
+fn inside(machine: &Machine, name: &str, script: &str) -> String {
+    let pid = machine.main_pid(&format!("ct@{name}")).to_string();
+    machine
+        .run(["nsenter", "--all", "--target", &pid, "--", "sh", "-c", script])
+        .succeeds()
+        .stdout
+        .trim()
+        .to_owned()
+}
+
+/// The namespaces of a container: `net:[1] ipc:[2] uts:[3]`.
+fn namespaces(machine: &Machine, name: &str) -> String {
+    let pid = machine.main_pid(&format!("ct@{name}"));
+    let links = machine.shell(&format!("cd /proc/{pid}/ns && readlink net ipc uts")).succeeds().stdout;
+    links.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Restarts the pod; its members follow.
+fn restart_pod(machine: &Machine) {
+    machine.run(["systemctl", "restart", "ct-pod@shop"]).succeeds();
+    // The members' own jobs, which nobody waited for.
+    machine.wait_until("test -z \"$(systemctl list-jobs --no-legend 'ct@*')\"");
+}
+
+/// The last words of the helper for a unit.
+fn reasons(machine: &Machine, unit: &str) -> Vec<String> {
+    let text = machine.journalctl(&["--unit", unit, "--identifier", "ct-helper", "--output", "cat"]);
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Starts a unit that cannot be started; its helper's words.
+fn fails(machine: &Machine, unit: &str) -> Vec<String> {
+    machine.try_start(unit).fails();
+    reasons(machine, unit)
+}
+
+on_every_machine! {
+    fn members_share_net_ipc_and_uts_and_others_do_not(machine: &Machine) {
+        prepare(machine);
+        pod(machine, "shop", "hostname = \"shop-1\"\n");
+        for runtime in ["crun", "runc"] {
+            for (name, top) in [("web", "pod = \"shop\""), ("db", "pod = \"shop\""), ("alone", "")] {
+                container(machine, name, &format!("runtime = {runtime:?}\n{top}"));
+            }
+            machine.daemon_reload();
+            let before = machine.leaks();
+            for name in ["web", "db", "alone"] {
+                machine.start(&format!("ct@{name}"));
+            }
+            let own = namespaces(machine, "web");
+            assert_eq!(namespaces(machine, "db"), own, "{runtime}");
+            let other = namespaces(machine, "alone");
+            for (one, another) in own.split(' ').zip(other.split(' ')) {
+                assert_ne!(one, another, "{runtime}: the one outside");
+            }
+            // The network: one listens on the loopback device, the other gets there.
+            let listener = machine.main_pid("ct@db").to_string();
+            let listening = machine
+                .command(["nsenter", "--all", "--target", &listener, "--", "sh", "-c", "echo from-db | nc -l -p 7777"])
+                .spawn();
+            machine.wait_until(&format!("grep -q :1E61 /proc/{listener}/net/tcp*"));
+            assert_eq!(inside(machine, "web", "nc 127.0.0.1 7777 </dev/null"), "from-db", "{runtime}");
+            listening.wait().succeeds();
+            // System V IPC, and the queues and segments of POSIX.
+            inside(machine, "db", "touch /dev/shm/x");
+            machine.shell(&format!("nsenter --ipc --target {listener} ipcmk --shmem 4096")).succeeds();
+            assert_eq!(inside(machine, "web", "grep -c . /proc/sysvipc/shm"), "2", "{runtime}: a header and a segment");
+            assert_eq!(inside(machine, "alone", "grep -c . /proc/sysvipc/shm"), "1", "{runtime}");
+            // The host name, also of who asks the kernel's files.
+            assert_eq!(inside(machine, "web", "hostname; cat /proc/sys/kernel/hostname"), "shop-1\nshop-1", "{runtime}");
+            assert_eq!(inside(machine, "alone", "hostname"), "alone", "{runtime}");
+            assert_ne!(machine.shell("hostname").succeeds().stdout.trim(), "shop-1");
+            for name in ["web", "db", "alone"] {
+                machine.stop(&format!("ct@{name}"));
+            }
+            machine.wait_for("ct-pod@shop", "ActiveState", "inactive");
+            machine.stop("ct-shop.slice");
+            machine.assert_no_leaks(&before);
+        }
+    }
+
+    fn a_pod_has_no_process_and_its_slice_the_resources(machine: &Machine) {
+        prepare(machine);
+        pod(machine, "shop", "description = \"The shop\"\n[resources]\nmemory_max = \"64M\"\ntasks_max = 77\ncpu_weight = 50\n");
+        container(machine, "web", "pod = \"shop\"");
+        machine.daemon_reload();
+        let mounts = machine.shell("grep -c . /proc/1/mountinfo").succeeds().stdout;
+        machine.start("ct@web");
+        assert_eq!(machine.show("ct-pod@shop", "ActiveState"), "active");
+        assert_eq!(machine.show("ct-pod@shop", "SubState"), "exited");
+        assert_eq!(machine.show("ct-pod@shop", "MainPID"), "0");
+        assert_eq!(machine.show("ct-pod@shop", "Description"), "The shop");
+        assert_eq!(machine.show("ct-pod@shop", "NFileDescriptorStore"), "3");
+        let slice = "/ct.slice/ct-shop.slice";
+        let group = format!("/sys/fs/cgroup{slice}/ct-pod@shop.service");
+        let processes = machine.shell(&format!("cat {group}/cgroup.procs 2>/dev/null | wc -l")).succeeds().stdout;
+        assert_eq!(processes.trim(), "0");
+        assert_eq!(machine.show("ct-shop.slice", "MemoryMax"), (64_u64 << 20).to_string());
+        assert_eq!(machine.show("ct-shop.slice", "TasksMax"), "77");
+        assert_eq!(machine.show("ct-shop.slice", "CPUWeight"), "50");
+        assert_eq!(machine.show("ct@web", "ControlGroup"), format!("{slice}/ct@web.service"));
+        let after = machine.shell("grep -c . /proc/1/mountinfo").succeeds().stdout;
+        assert_eq!(after, mounts, "PID 1 should have no more mounts than before");
+    }
+
+    fn a_pod_stops_after_its_last_member_and_takes_them_along(machine: &Machine) {
+        prepare(machine);
+        pod(machine, "shop", "");
+        container(machine, "web", "pod = \"shop\"");
+        container(machine, "db", "pod = \"shop\"");
+        machine.daemon_reload();
+        let before = machine.leaks();
+        machine.start("ct@web");
+        machine.start("ct@db");
+        machine.stop("ct@web");
+        assert_eq!(machine.show("ct-pod@shop", "ActiveState"), "active", "db is still there");
+        machine.stop("ct@db");
+        machine.wait_for("ct-pod@shop", "ActiveState", "inactive");
+        // The other way round.
+        machine.start("ct@web");
+        machine.start("ct@db");
+        machine.stop("ct-pod@shop");
+        for unit in ["ct-pod@shop", "ct@web", "ct@db"] {
+            assert_eq!(machine.show(unit, "ActiveState"), "inactive", "{unit}");
+            assert_eq!(machine.show(unit, "Result"), "success", "{unit}");
+        }
+        // Members first: the pod's stop is the last.
+        let stopped = |unit: &str| machine.show_number(unit, "InactiveEnterTimestampMonotonic");
+        assert!(stopped("ct@web") <= stopped("ct-pod@shop") && stopped("ct@db") <= stopped("ct-pod@shop"));
+        machine.stop("ct-shop.slice");
+        machine.assert_no_leaks(&before);
+    }
+
+    fn restarts_keep_the_pods_namespaces_and_its_own_restart_makes_new_ones(machine: &Machine) {
+        prepare(machine);
+        pod(machine, "shop", "");
+        container(machine, "web", "pod = \"shop\"\nrestart.policy = \"always\"");
+        container(machine, "db", "pod = \"shop\"");
+        machine.daemon_reload();
+        machine.start("ct@web");
+        let first = namespaces(machine, "web");
+        // As its only member.
+        machine.run(["systemctl", "restart", "ct@web"]).succeeds();
+        assert_eq!(namespaces(machine, "web"), first, "after a restart by hand");
+        let pid = machine.main_pid("ct@web");
+        machine.shell(&format!("kill -KILL {pid}")).succeeds();
+        machine.wait_until("test $(systemctl show --value -p NRestarts ct@web) = 1 && systemctl is-active ct@web");
+        assert_eq!(namespaces(machine, "web"), first, "after a crash");
+        machine.daemon_reload();
+        machine.run(["systemctl", "daemon-reexec"]).succeeds();
+        machine.start("ct@db");
+        assert_eq!(namespaces(machine, "db"), first, "of one that came after a reload and a reexec");
+        restart_pod(machine);
+        let second = namespaces(machine, "web");
+        assert_eq!(namespaces(machine, "db"), second);
+        for (old, new) in first.split(' ').zip(second.split(' ')) {
+            assert_ne!(old, new, "should be a new one for all");
+        }
+        assert_eq!(machine.show("ct-pod@shop", "NFileDescriptorStore"), "3", "nothing of the old ones is kept");
+    }
+
+    fn only_what_is_shared_is_shared(machine: &Machine) {
+        prepare(machine);
+        machine.shell("ip netns add outside").succeeds();
+        pod(machine, "ipc", "share = [\"ipc\"]\n");
+        pod(machine, "host", "share = [\"net\"]\nnetwork.mode = \"host\"\n");
+        pod(machine, "path", "share = [\"net\", \"uts\"]\nnetwork.mode = \"ns:/run/netns/outside\"\n");
+        pod(machine, "slice", "share = []\n");
+        for (name, top) in [
+            ("a", "pod = \"ipc\"\nhostname = \"of-its-own\"\nnetwork.mode = \"host\""),
+            ("b", "pod = \"ipc\""),
+            ("c", "pod = \"host\""),
+            ("d", "pod = \"path\""),
+            ("e", "pod = \"slice\""),
+        ] {
+            container(machine, name, top);
+        }
+        machine.daemon_reload();
+        for name in ["a", "b", "c", "d", "e"] {
+            machine.start(&format!("ct@{name}"));
+        }
+        let [a, b, c, d, e] = ["a", "b", "c", "d", "e"].map(|name| namespaces(machine, name));
+        let host = machine.shell("cd /proc/1/ns && echo $(readlink net ipc uts)").succeeds().stdout;
+        let part = |text: &str, number: usize| text.split_whitespace().nth(number).unwrap_or_default().to_owned();
+        assert_eq!(part(&a, 1), part(&b, 1), "one ipc");
+        assert_ne!(part(&a, 0), part(&b, 0));
+        assert_eq!(part(&a, 0), part(&host, 0), "its own choice");
+        assert_eq!(inside(machine, "a", "hostname"), "of-its-own");
+        assert_eq!(inside(machine, "b", "hostname"), "b");
+        assert_eq!(part(&c, 0), part(&host, 0));
+        assert_ne!(part(&c, 1), part(&host, 1));
+        let outside = machine.shell("stat -L -c 'net:[%i]' /run/netns/outside").succeeds().stdout;
+        assert_eq!(part(&d, 0), outside.trim());
+        assert_eq!(inside(machine, "d", "hostname"), "path", "the pod's name is the default");
+        for number in 0..3 {
+            let mine = part(&e, number);
+            assert!([&a, &b, &c, &d].iter().all(|other| part(other, number) != mine), "{mine} is shared");
+        }
+        assert_eq!(machine.show("ct@e", "Slice"), "ct-slice.slice");
+        assert_eq!(machine.show("ct-pod@slice", "NFileDescriptorStore"), "0");
+    }
+
+    fn a_member_with_a_user_namespace_joins(machine: &Machine) {
+        prepare(machine);
+        machine.shell("cp -a /srv/rootfs /srv/mapped && chown -R 200000:200000 /srv/mapped").succeeds();
+        pod(machine, "shop", "");
+        container(machine, "plain", "pod = \"shop\"");
+        for runtime in ["crun", "runc"] {
+            machine.container(
+                runtime,
+                &format!(
+                    "runtime = {runtime:?}\npod = \"shop\"\n[root]\npath = \"/srv/mapped\"\n[process]\n{SLEEP}\n\
+                     [idmap]\nuid = [[0, 200000, 65536]]\ngid = [[0, 200000, 65536]]\n"
+                ),
+            );
+        }
+        machine.daemon_reload();
+        for name in ["plain", "crun", "runc"] {
+            machine.start(&format!("ct@{name}"));
+        }
+        for runtime in ["crun", "runc"] {
+            assert_eq!(namespaces(machine, runtime), namespaces(machine, "plain"), "{runtime}");
+            assert_eq!(inside(machine, runtime, "hostname; ls /sys/class/net"), "shop\nlo", "{runtime}");
+            let pid = machine.main_pid(&format!("ct@{runtime}"));
+            assert!(machine.read_file(format!("/proc/{pid}/uid_map")).contains("200000"), "{runtime}");
+        }
+    }
+
+    fn what_cannot_be_is_said_where_it_is_started(machine: &Machine) {
+        prepare(machine);
+        machine.shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid").succeeds();
+        pod(machine, "shop", "");
+        pod(machine, "bad", "\n[resources]\nmemory_mux = 1\n");
+        pod(machine, "away", "");
+        machine.shell("ln -sf /dev/null /etc/ct/pods/away.toml").succeeds();
+        let at = |name: &str, what: &str| format!("/etc/ct/containers/{name}.toml:{what}");
+        let bad = "/etc/ct/pods/bad.toml:3:1: resources: unknown key `memory_mux` (did you mean `memory_max`?)";
+        let cases = [
+            ("typo", "pod = \"shpo\"", at("typo", "1:7: pod: no pod is called shpo: there is no /etc/ct/pods/shpo.toml (did you mean shop?)")),
+            ("masked", "pod = \"away\"", at("masked", "1:7: pod: the pod away is masked: its file is a link to /dev/null")),
+            ("broken", "pod = \"bad\"", at("broken", &format!("1:7: pod: the pod bad cannot be used: {bad}"))),
+            (
+                "name",
+                "pod = \"shop\"\nhostname = \"x\"",
+                at("name", "2:12: hostname: the members of the pod shop share one host name (set hostname in the pod, or leave \"uts\" out of its share)"),
+            ),
+            (
+                "network",
+                "pod = \"shop\"\nnetwork.mode = \"host\"",
+                at("network", "2:16: network.mode: the members of the pod shop share one network (set [network] in the pod, or leave \"net\" out of its share)"),
+            ),
+            (
+                "account",
+                "user = \"ct-web\"\npod = \"shop\"",
+                at("account", "1:8: user: an account cannot join the namespaces of the pod shop, which are root's (set share = [] in the pod, or use [idmap] in place of user)"),
+            ),
+            (
+                "slice",
+                "slice = \"ct-other.slice\"\npod = \"shop\"",
+                at("slice", "1:9: slice: the slice of the pod shop is ct-shop.slice (leave out one of slice and pod)"),
+            ),
+        ];
+        for (name, top, _) in &cases {
+            container(machine, name, top);
+        }
+        machine.daemon_reload();
+        let before = machine.leaks();
+        for (name, _, reason) in &cases {
+            assert_eq!(fails(machine, &format!("ct@{name}")), [reason.as_str()]);
+            assert_eq!(machine.show(&format!("ct@{name}"), "ExecMainStatus"), "78");
+        }
+        // The pods themselves, each with one line.
+        assert_eq!(fails(machine, "ct-pod@bad"), [bad]);
+        let typo = "no pod is called shpo: there is no /etc/ct/pods/shpo.toml (did you mean shop?)";
+        assert_eq!(fails(machine, "ct-pod@shpo"), [typo]);
+        assert_eq!(fails(machine, "ct-pod@away"), ["the pod away is masked: its file is a link to /dev/null"]);
+        machine.run(["/usr/libexec/ct/ct-helper", "pod-start", "shop"]).exits(64);
+        // A pod's line has its own field, id and explanation.
+        machine.run(["journalctl", "--update-catalog"]).succeeds();
+        let entries = machine.journal_entries("ct-pod@bad");
+        let line = entries.iter().find(|entry| entry["SYSLOG_IDENTIFIER"] == "ct-helper").expect("the helper's line");
+        assert_eq!((&line["CT_POD"], &line["CT_STEP"]), (&"bad".into(), &"config".into()));
+        let explained = machine.journalctl(&["--catalog", "--unit", "ct-pod@bad"]);
+        assert!(explained.contains("Subject: The pod bad cannot be started\n"), "{explained}");
+        machine.run(["systemctl", "reset-failed"]).succeeds();
+        machine.shell("systemctl stop 'ct-*.slice'").succeeds();
+        machine.assert_no_leaks(&before);
+    }
+
+    fn edits_under_a_running_pod_change_nothing_and_it_can_be_stopped(machine: &Machine) {
+        prepare(machine);
+        pod(machine, "shop", "");
+        container(machine, "web", "pod = \"shop\"");
+        machine.daemon_reload();
+        let before = machine.leaks();
+        machine.start("ct@web");
+        let (first, pid) = (namespaces(machine, "web"), machine.main_pid("ct@web"));
+        pod(machine, "shop", "hostname = \"other\"\n");
+        machine.daemon_reload();
+        assert_eq!(machine.show("ct-pod@shop", "ActiveState"), "active");
+        assert_eq!((namespaces(machine, "web"), machine.main_pid("ct@web")), (first.clone(), pid));
+        assert_eq!(inside(machine, "web", "hostname"), "shop");
+        machine.run(["systemctl", "restart", "ct@web"]).succeeds();
+        assert_eq!(namespaces(machine, "web"), first, "the pod was not restarted");
+        restart_pod(machine);
+        assert_eq!(inside(machine, "web", "hostname"), "other");
+        // The config of a running pod goes away.
+        machine.shell("rm /etc/ct/pods/shop.toml").succeeds();
+        machine.daemon_reload();
+        let pid = machine.main_pid("ct@web");
+        machine.shell(&format!("kill -0 {pid}")).succeeds();
+        machine.stop("ct-pod@shop");
+        machine.stop("ct@web");
+        machine.wait_for("ct-pod@shop", "ActiveState", "inactive");
+        machine.stop("ct-shop.slice");
+        machine.assert_no_leaks(&before);
+    }
+
+    fn a_change_that_pid_1_does_not_have_is_told(machine: &Machine) {
+        prepare(machine);
+        pod(machine, "shop", "");
+        container(machine, "web", "pod = \"shop\"");
+        let lines = fails(machine, "ct-pod@shop");
+        assert_eq!(lines, ["/etc/ct/pods/shop.toml is not loaded; run `systemctl daemon-reload` and start again"]);
+        machine.daemon_reload();
+        machine.start("ct@web");
+        // Into a pod of which PID 1 knows nothing yet.
+        machine.stop("ct@web");
+        pod(machine, "other", "");
+        container(machine, "web", "pod = \"other\"");
+        machine.try_start("ct@web").fails();
+        let last = reasons(machine, "ct@web").pop().unwrap_or_default();
+        assert!(last.contains("the pod other is not running") && last.contains("daemon-reload"), "{last}");
+    }
+
+    fn killed_at_any_point_a_pod_leaves_nothing(machine: &Machine) {
+        prepare(machine);
+        pod(machine, "shop", "");
+        container(machine, "web", "pod = \"shop\"");
+        machine.daemon_reload();
+        let before = machine.leaks();
+        let under_strace = |options: &str| {
+            let exec = format!("/usr/bin/strace -D -f -qq {options} /usr/libexec/ct/ct-helper pod-start %i");
+            let drop_in = format!("[Service]\nExecStart=\nExecStart={exec}\n");
+            machine.write_file("/run/systemd/system/ct-pod@shop.service.d/90-strace.conf", 0o644, drop_in);
+            machine.daemon_reload();
+        };
+        let (mut tried, mut failed) = (0, 0);
+        for (call, most) in [("openat", 40), ("unshare", 3), ("ioctl", 2), ("sendmsg", 7), ("sethostname", 1), ("poll", 3), ("write", 2)] {
+            for ordinal in 1..=most {
+                if call == "openat" && ordinal % 6 != 0 {
+                    continue;
+                }
+                under_strace(&format!("-o /dev/null -e inject={call}:signal=SIGKILL:when={ordinal}"));
+                tried += 1;
+                let started = machine.try_start("ct@web").status.success();
+                if started {
+                    // Past the last of them, the start is a good one.
+                    assert_eq!(inside(machine, "web", "hostname"), "shop", "{call} #{ordinal}");
+                } else {
+                    failed += 1;
+                    assert_eq!(machine.show("ct-pod@shop", "ActiveState"), "failed", "{call} #{ordinal}");
+                    assert_eq!(machine.show("ct-pod@shop", "Result"), "signal", "{call} #{ordinal}");
+                    assert_eq!(machine.show("ct-pod@shop", "NFileDescriptorStore"), "0", "{call} #{ordinal}");
+                }
+                machine.stop("ct-pod@shop");
+                machine.stop("ct@web");
+                machine.shell("systemctl reset-failed 'ct-pod@*' 'ct@*' 2>/dev/null; systemctl stop ct-shop.slice").succeeds();
+                machine.assert_no_leaks(&before);
+            }
+        }
+        assert!(failed > 10, "{failed} of {tried} starts were killed");
+        println!("{tried} starts of a pod, {failed} killed");
+        machine.shell("rm -r /run/systemd/system/ct-pod@shop.service.d").succeeds();
+        machine.daemon_reload();
+        machine.start("ct@web");
+    }
+}
