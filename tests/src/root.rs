@@ -2,6 +2,7 @@
 //! What a machine boots from: a directory with a systemd, used as the lower layer and never written.
 
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -10,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 
 /// The packages of the Debian 13 root: what the tests need, and Podman to compare with.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,crun,runc,busybox-static,uidmap,strace,procps,iproute2,\
-                        podman,conmon,netavark";
+                        podman,conmon,netavark,catatonit,lxcfs";
 
 /// A root directory to boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,10 @@ pub(crate) fn results_dir() -> PathBuf {
 fn cached_debian13() -> Result<PathBuf, String> {
     let cache =
         std::env::var_os("CT_TEST_CACHE").map_or_else(|| PathBuf::from("/var/cache/ct-tests"), PathBuf::from);
-    let root = cache.join("trixie");
+    // By its recipe: a build of another age beside this one goes on using its own.
+    let mut recipe = DefaultHasher::new();
+    PACKAGES.hash(&mut recipe);
+    let root = cache.join(format!("trixie-{:016x}", recipe.finish()));
     make_debian13(&cache, &root).map_err(|error| format!("no Debian 13 in {}: {error}", root.display()))?;
     Ok(root)
 }
@@ -71,7 +75,7 @@ fn make_debian13(cache: &Path, root: &Path) -> Result<(), String> {
     if fs::read_to_string(&recipe).is_ok_and(|made_with| made_with == PACKAGES) {
         return Ok(());
     }
-    let new = cache.join("trixie.new");
+    let new = root.with_extension("new");
     for stale in [root, &new] {
         match fs::remove_dir_all(stale) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
