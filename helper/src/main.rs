@@ -31,6 +31,7 @@ mod runtime;
 mod seccomp;
 mod start;
 mod sys;
+mod systemd;
 
 use std::process::exit;
 

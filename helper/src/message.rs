@@ -103,6 +103,8 @@ messages! {
     PodConfigChanged = "229703f964dc49f2b400c5d97453f982";
     /// A part of ct.toml was left out.
     HostSettingIgnored = "b1cd58504af84903bcec1fbf6c47c793";
+    /// The running systemd is older than a setting of `[resources]`.
+    SettingTooNew = "d227a45db9754acf996a9c0e8100fa45";
     /// A control group controller stays out of the container's reach.
     ControllerKept = "b59f1b53542c423387d6232040a28a02";
     /// `stop.command` failed or was killed.

@@ -12,6 +12,7 @@ use ct_config::sources::{CONTAINER_DIRS, Tree};
 use crate::exit::{Error, Step};
 use crate::journal::Journal;
 use crate::message::Message;
+use crate::systemd::{self, TooNew};
 
 /// The variable in which the generator leaves the digest of the config that the unit's settings came from.
 const DIGEST_VARIABLE: &str = "CT_CONFIG_DIGEST";
@@ -35,6 +36,13 @@ pub(crate) fn config(name: &str, journal: Journal) -> Result<Container, Error> {
 pub(crate) fn container(name: &str, journal: Journal) -> Result<Container, Error> {
     let container = config(name, journal)?;
     can_join(&container)?;
+    for TooNew { row, running } in systemd::too_new(&container.resources) {
+        let line = format!(
+            "resources.{} has no effect: systemd knows it from {} on, and this is {running}",
+            row.key, row.since
+        );
+        journal.warning(Step::Config, Message::SettingTooNew, &line);
+    }
     if loaded(&container.files, &container.digest)? == Loaded::Older {
         journal.warning(Step::Config, Message::ConfigChanged, CHANGED);
     }

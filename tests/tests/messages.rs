@@ -201,6 +201,27 @@ on_every_machine! {
         is_explained(machine, "host", "A setting of the host was ignored for container NAME");
     }
 
+    fn a_setting_that_this_systemd_does_not_have(machine: &Machine) {
+        prepare(machine);
+        // systemd 254 and 252; see systemd.resource-control(5).
+        let resources = "[resources]\nmemory_pressure_watch = \"on\"\nmemory_high = \"1G\"\n";
+        machine.container("web", &format!("{ROOT}{SLEEP}{resources}"));
+        machine.daemon_reload();
+        machine.start("ct@web");
+        let first_line = machine.run(["systemctl", "--version"]).succeeds().stdout;
+        let version: u32 = first_line.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("systemd NNN");
+        let said = machine.journalctl(&["--unit", "ct@web", "--identifier", "ct-helper", "--output", "cat"]);
+        let shown = machine.show("ct@web", "MemoryPressureWatch");
+        if version < 254 {
+            let line = "resources.memory_pressure_watch has no effect: systemd knows it from 254 on, and this is";
+            assert_eq!(said, format!("{line} {version}\n"));
+            assert_eq!(shown, "", "it should be true");
+            is_explained(machine, "web", "A setting of container NAME has no effect on this systemd");
+        } else {
+            assert_eq!((said.as_str(), shown.as_str()), ("", "yes"));
+        }
+    }
+
     fn a_start_that_succeeds_says_nothing(machine: &Machine) {
         prepare(machine);
         machine.container("web", &format!("{ROOT}{SLEEP}"));
