@@ -143,6 +143,15 @@ on_every_machine! {
         is_explained(machine, "astray", "ct-helper for container NAME was not run by its unit");
     }
 
+    fn programs_beside_the_container(machine: &Machine) {
+        prepare(machine);
+        machine.container("hooked", &format!("{ROOT}{SLEEP}[hooks]\npre_start = [[\"/bin/false\"]]\n"));
+        machine.container("unready", &format!("{ROOT}{SLEEP}[ready]\ncommand = [\"false\"]\ntimeout = \"300ms\"\n"));
+        machine.daemon_reload();
+        fails_and_is_explained(machine, "hooked", "A hook of container NAME failed");
+        fails_and_is_explained(machine, "unready", "Container NAME was not ready in time");
+    }
+
     fn limits_too_low_for_a_start(machine: &Machine) {
         prepare(machine);
         let cases = [
@@ -178,18 +187,15 @@ on_every_machine! {
 
     fn what_a_start_survives(machine: &Machine) {
         prepare(machine);
-        machine.shell("mkdir /srv/bundle").succeeds();
-        machine.write_file(
-            "/srv/bundle/config.json",
-            0o644,
-            r#"{"ociVersion": "1.0.0", "root": {"path": "/srv/rootfs"}, "linux": {}, "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/", "args": ["/bin/true"]},
-                "hooks": {"poststop": [{"path": "/bin/true"}]}}"#,
-        );
-        machine.container("hooked", &format!("[root]\nbundle = \"/srv/bundle\"\n{SLEEP}"));
+        machine.container("hooked", &format!("{ROOT}{SLEEP}[hooks]\npost_start = [[\"/bin/false\"]]\n"));
+        machine.container("stopped", &format!("{ROOT}{SLEEP}[stop]\ncommand = [\"false\"]\n"));
         machine.container("edited", &format!("{ROOT}{SLEEP}"));
         machine.daemon_reload();
         machine.start("ct@hooked");
-        is_explained(machine, "hooked", "Hooks of the bundle of container NAME are not run");
+        is_explained(machine, "hooked", "A hook of container NAME failed");
+        machine.start("ct@stopped");
+        machine.stop("ct@stopped");
+        is_explained(machine, "stopped", "The stop command of container NAME failed");
         machine.container("edited", &format!("description = \"new\"\n{ROOT}{SLEEP}"));
         machine.start("ct@edited");
         is_explained(machine, "edited", "Container NAME runs with the unit settings of an older config");
