@@ -171,6 +171,9 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
         Some(bundled) if own_config => bundled,
         _ => mounts::defaults(container, ids, system_init, parts.joined)?,
     };
+    if let Some(source) = &parts.joined.shared_memory {
+        mounts::share_memory(&mut all_mounts, source)?;
+    }
     mounts::add(&mut all_mounts, &parts.mounts)?;
     let node_rules = devices::add(&mut linux, &mut all_mounts, &container.security.devices, ids.is_some())?;
     if runtime.refuses_devices() && !node_rules.is_empty() {

@@ -29,6 +29,7 @@ mod reaper;
 mod rootfs;
 mod runtime;
 mod seccomp;
+mod shared_memory;
 mod start;
 mod sys;
 mod systemd;

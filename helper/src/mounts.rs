@@ -163,6 +163,22 @@ fn stage(source: &impl AsRawFd, target: &Path, is_directory: bool) -> Result<Pat
     Ok(target.to_owned())
 }
 
+/// Has the container see what its pod has at /dev/shm, in place of its own.
+pub(crate) fn share_memory(mounts: &mut Vec<Mount>, source: &Path) -> Result<(), Error> {
+    let shared = MountBuilder::default()
+        .destination("/dev/shm")
+        .typ("none")
+        .source(source)
+        .options(["bind", "nosuid", "noexec", "nodev", "rprivate"].map(str::to_owned))
+        .build()
+        .map_err(malformed)?;
+    match mounts.iter_mut().find(|known| known.destination() == Path::new("/dev/shm")) {
+        Some(own) => *own = shared,
+        None => mounts.push(shared),
+    }
+    Ok(())
+}
+
 /// Adds the config's mounts; one with the target of an earlier mount takes its place.
 pub(crate) fn add(mounts: &mut Vec<Mount>, configured: &[container::Mount]) -> Result<(), Error> {
     for mount in configured {

@@ -32,15 +32,21 @@ pub(crate) enum Kind {
     Net,
     Ipc,
     Uts,
+    /// Not shared as such: it holds the /dev/shm of the pod, see [`crate::shared_memory`].
+    Mnt,
 }
 
 impl Kind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Net, Self::Ipc, Self::Uts, Self::Mnt];
+
     /// The name of the file in /proc/PID/ns/.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Net => "net",
             Self::Ipc => "ipc",
             Self::Uts => "uts",
+            Self::Mnt => "mnt",
         }
     }
 
@@ -49,6 +55,7 @@ impl Kind {
             Self::Net => CloneFlags::CLONE_NEWNET,
             Self::Ipc => CloneFlags::CLONE_NEWIPC,
             Self::Uts => CloneFlags::CLONE_NEWUTS,
+            Self::Mnt => CloneFlags::CLONE_NEWNS,
         }
     }
 }
@@ -62,7 +69,7 @@ impl Id {
     pub(crate) fn parse(text: &str) -> Option<(Kind, Self)> {
         let (kind, number) = text.split_once(":[")?;
         let number = number.strip_suffix(']')?;
-        let kind = [Kind::Net, Kind::Ipc, Kind::Uts].into_iter().find(|known| known.as_str() == kind)?;
+        let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind)?;
         (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
             .then(|| (kind, Self(text.to_owned())))
     }
@@ -106,7 +113,7 @@ pub(crate) fn enter(kind: Kind, path: &Path) -> Result<Namespace, Error> {
 }
 
 /// The namespace that this process is in.
-fn own(kind: Kind) -> Result<Namespace, Error> {
+pub(crate) fn own(kind: Kind) -> Result<Namespace, Error> {
     let path = format!("/proc/self/ns/{}", kind.as_str());
     let failed = |e: std::io::Error| Error::system(format!("open {path}"), e);
     let fd = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
@@ -116,6 +123,15 @@ fn own(kind: Kind) -> Result<Namespace, Error> {
         Some((_, id)) => Ok(Namespace { kind, id, fd }),
         None => Err(failed(std::io::ErrorKind::InvalidData.into())),
     }
+}
+
+/// Puts this process into a namespace that was found by [`held_by_pid_1`].
+pub(crate) fn enter_held(held: &OwnedFd, kind: Kind) -> Result<(), Error> {
+    let failed = |e: Errno| Error::system(format!("setns({:?})", kind.flag()), e);
+    // A place alone cannot be entered.
+    let path = format!("/proc/self/fd/{}", held.as_raw_fd());
+    let file = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
+    setns(&file, kind.flag()).map_err(failed)
 }
 
 /// Finds a namespace that PID 1 holds.
@@ -169,7 +185,7 @@ mod tests {
             "net:[1",
             "net:[1]x",
             "net:[-1]",
-            "mnt:[1]",
+            "pid:[1]",
             "socket:[1]",
             "net:[1] (deleted)",
         ] {

@@ -15,7 +15,7 @@ use crate::claim::RunDirectory;
 use crate::exit::{At, Error, Failure, Step};
 use crate::journal::Journal;
 use crate::namespaces::{self, Id, Kind, Namespace};
-use crate::{notify, read, sys};
+use crate::{notify, read, shared_memory, sys};
 
 /// The network of members that are in the host's, in place of a namespace's id.
 const HOST_NETWORK: &str = "net:host";
@@ -25,6 +25,8 @@ const HOST_NETWORK: &str = "net:host";
 pub(crate) struct Joined {
     pub(crate) ipc: Option<PathBuf>,
     pub(crate) uts: Option<PathBuf>,
+    /// What is mounted at /dev/shm.
+    pub(crate) shared_memory: Option<PathBuf>,
 }
 
 /// Makes the namespaces of the pod `name`.
@@ -34,7 +36,7 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<(), Failure> {
     let pod = read::pod(name, journal).at(Step::Config)?;
     let namespaces = make(&pod).at(Step::Namespaces)?;
     // What an earlier run left there, if this one is a restart.
-    for kind in [Kind::Net, Kind::Ipc, Kind::Uts] {
+    for kind in Kind::ALL {
         notify::forget_descriptor(kind.as_str()).at(Step::Namespaces)?;
     }
     for namespace in &namespaces {
@@ -57,9 +59,14 @@ fn is_the_unit(name: &str) -> Result<(), Error> {
     }
 }
 
+/// The pod's RuntimeDirectory=.
+fn directory(name: &PodName) -> PathBuf {
+    PathBuf::from(format!("/run/ct-pod/{name}"))
+}
+
 /// The file that says which namespaces are the pod's.
 fn record(name: &PodName) -> PathBuf {
-    PathBuf::from(format!("/run/ct-pod/{name}/namespaces"))
+    directory(name).join("namespaces")
 }
 
 fn make(pod: &Pod) -> Result<Vec<Namespace>, Error> {
@@ -73,6 +80,7 @@ fn make(pod: &Pod) -> Result<Vec<Namespace>, Error> {
     }
     if pod.share.ipc {
         made.push(namespaces::make(Kind::Ipc)?);
+        made.push(shared_memory::make(&directory(&pod.name))?);
     }
     if pod.share.uts {
         made.push(namespaces::make(Kind::Uts)?);
@@ -120,11 +128,12 @@ pub(crate) fn join(container: &mut Container, run: &RunDirectory) -> Result<Join
                 membership.pod
             )));
         };
-        let path = namespaces::bind(&fd, directory.join(kind.as_str()))?;
+        let path = directory.join(kind.as_str());
         match kind {
-            Kind::Net => network = Some(Network::Namespace(path)),
-            Kind::Ipc => joined.ipc = Some(path),
-            Kind::Uts => joined.uts = Some(path),
+            Kind::Mnt => joined.shared_memory = Some(shared_memory::attach(&fd, path)?),
+            Kind::Net => network = Some(Network::Namespace(namespaces::bind(&fd, path)?)),
+            Kind::Ipc => joined.ipc = Some(namespaces::bind(&fd, path)?),
+            Kind::Uts => joined.uts = Some(namespaces::bind(&fd, path)?),
         }
     }
     if network.is_some() {

@@ -5,10 +5,13 @@
     reason = "raw system calls and the code between fork and exec live here and nowhere else"
 )]
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -45,6 +48,29 @@ pub(crate) fn fail_writes_beyond_the_limit() -> io::Result<()> {
     // SAFETY: the handler does nothing, hence nothing that a signal handler may not do.
     unsafe { sigaction(Signal::SIGXFSZ, &action) }?;
     Ok(())
+}
+
+/// open_tree(2) with OPEN_TREE_CLONE: a mount of its own, in no namespace, of what is at `path`.
+pub(crate) fn clone_mount(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
+    // SAFETY: the path lives through the call and ends in a NUL; a non-negative result is a new descriptor.
+    let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call above returned it just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// move_mount(2) of a mount that [`clone_mount`] made onto an open directory.
+pub(crate) fn attach_mount(mount: &OwnedFd, directory: &OwnedFd) -> io::Result<()> {
+    let (from, to) = (mount.as_raw_fd(), directory.as_raw_fd());
+    let flags = libc::MOVE_MOUNT_F_EMPTY_PATH | libc::MOVE_MOUNT_T_EMPTY_PATH;
+    // SAFETY: both paths are empty strings that live as long as the program.
+    let result = unsafe { libc::syscall(libc::SYS_move_mount, from, c"".as_ptr(), to, c"".as_ptr(), flags) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// SIOCSIFFLAGS with IFF_UP on `lo` of this process's network namespace; the kernel adds the addresses. See netdevice(7).
