@@ -12,9 +12,10 @@
 //! Every edge made here points back in one total order that extends the dependencies, so none can close a cycle: lane
 //! edges give way to priorities, and both to dependencies, by construction.
 //!
-//! An edge leads through the target `ct-turn@NAME.target`, which `ct@NAME.service` wants and waits for, and which those
-//! whose turn comes earlier are `Before=`. The target has no default dependencies and is never stopped, so the order is
-//! one of starting only: `After=` between the services themselves would also serialise the shutdown.
+//! An edge leads through the target `ct-turn@NAME.target`, which `ct@NAME.service` waits for and the one before it in the
+//! lane is `Before=`; a priority is `ct-priority@NUMBER.target`, which turns wait for. The targets have no default
+//! dependencies and no stop job, so the order is one of starting only: `After=` between the services themselves would
+//! also serialise the shutdown. Only `ct.target` wants them, so a start by hand has no turn to wait for.
 #![expect(
     clippy::indexing_slicing,
     reason = "every index is a node number below the length it was made from"
@@ -48,11 +49,21 @@ pub struct Boot<'a> {
 /// What one container waits for besides its dependencies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Turn {
-    /// The container whose turn target this one wants and waits for: its own, or that of the first of its priority.
-    pub waits_for: Option<usize>,
-    /// The containers whose turn targets wait until this one has been started: the next in its lane, and the first of
-    /// the next priority.
-    pub before: Vec<usize>,
+    /// Whether it waits for its turn at all.
+    pub waits: bool,
+    /// The container whose turn comes when this one has been started: the next in its lane.
+    pub before: Option<usize>,
+    /// The priority that begins when this one has been started, with all others of its priority.
+    pub before_priority: Option<i32>,
+}
+
+/// A priority that waits for the one before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Barrier {
+    /// Its number.
+    pub priority: i32,
+    /// The containers whose turns wait for it.
+    pub members: Vec<usize>,
 }
 
 /// A container that names a priority, but something more urgent waits for it.
@@ -71,6 +82,8 @@ pub struct Raised {
 pub struct Schedule {
     /// One per container.
     pub turns: Vec<Turn>,
+    /// All priorities but the first, in their order.
+    pub barriers: Vec<Barrier>,
     /// In name order.
     pub raised: Vec<Raised>,
 }
@@ -81,25 +94,27 @@ pub fn schedule(boot: &Boot<'_>) -> Schedule {
     let waits = Adjacency::new(boot.nodes, boot.order.iter().copied());
     let (urgency, raised) = urgencies(boot, &waits);
     let mut turns = vec![Turn::default(); boot.containers];
+    let mut barriers = Vec::new();
     let mut previous: &[usize] = &[];
     let in_order: Vec<usize> =
         start_order(boot, &waits, &urgency).into_iter().filter(|&node| starting[node]).collect();
     for group in in_order.chunk_by(|a, b| urgency[*a] == urgency[*b]) {
-        let leader = group[0];
+        let priority = urgency[group[0]];
         // All of them, not just the last in each lane: one may be masked, and order against a unit without a job is none.
-        previous.iter().for_each(|&earlier: &usize| turns[earlier].before.push(leader));
+        previous.iter().for_each(|&earlier: &usize| turns[earlier].before_priority = Some(priority));
+        if !previous.is_empty() {
+            barriers.push(Barrier { priority, members: group.to_vec() });
+        }
         let lanes = boot.lanes.map_or(group.len(), NonZeroUsize::get);
         for (position, &member) in group.iter().enumerate() {
+            turns[member].waits = position >= lanes || !previous.is_empty();
             if let Some(earlier) = position.checked_sub(lanes) {
-                turns[group[earlier]].before.push(member);
-                turns[member].waits_for = Some(member);
-            } else if !previous.is_empty() {
-                turns[member].waits_for = Some(leader);
+                turns[group[earlier]].before = Some(member);
             }
         }
         previous = group;
     }
-    Schedule { turns, raised }
+    Schedule { turns, barriers, raised }
 }
 
 /// Which nodes get a start job at boot: autostart, and what that pulls in.
@@ -190,8 +205,8 @@ mod tests {
         Boot { nodes, containers: nodes, priority, pulls: order, order, lanes: NonZeroUsize::new(lanes) }
     }
 
-    fn turn(waits_for: impl Into<Option<usize>>, before: &[usize]) -> Turn {
-        Turn { waits_for: waits_for.into(), before: before.to_vec() }
+    fn turn(waits: bool, before: impl Into<Option<usize>>, before_priority: impl Into<Option<i32>>) -> Turn {
+        Turn { waits, before: before.into(), before_priority: before_priority.into() }
     }
 
     fn turns<const N: usize>(boot: &Boot<'_>) -> [Turn; N] {
@@ -211,46 +226,63 @@ mod tests {
     #[test]
     fn the_nth_waits_for_the_one_a_round_before() {
         let turns = turns(&boot(&[Some(1000), None, Some(1000), Some(1000), Some(1000)], &[], 2));
-        assert_eq!(turns, [turn(None, &[3]), turn(None, &[]), turn(None, &[4]), turn(3, &[]), turn(4, &[])]);
+        assert_eq!(
+            turns,
+            [
+                turn(false, 3, None),
+                turn(false, None, None),
+                turn(false, 4, None),
+                turn(true, None, None),
+                turn(true, None, None)
+            ]
+        );
     }
 
     #[test]
     fn a_dependency_comes_first_whatever_its_name() {
         // 0 waits for 2: the order is 1, 2, 0.
         let turns = turns(&boot(&[Some(1000); 3], &[(0, 2)], 1));
-        assert_eq!(turns, [turn(0, &[]), turn(None, &[2]), turn(2, &[0])]);
+        assert_eq!(turns, [turn(true, None, None), turn(false, 2, None), turn(true, 0, None)]);
     }
 
     #[test]
     fn priorities_are_barriers_even_without_lanes() {
-        let turns = turns(&boot(&[Some(20), Some(10), Some(20), Some(10)], &[], 0));
-        assert_eq!(turns, [turn(0, &[]), turn(None, &[0]), turn(0, &[]), turn(None, &[0])]);
+        let schedule = schedule(&boot(&[Some(20), Some(10), Some(20), Some(10)], &[], 0));
+        let (first, second) = (turn(false, None, 20), turn(true, None, None));
+        assert_eq!(schedule.turns, [second.clone(), first.clone(), second, first]);
+        assert_eq!(schedule.barriers, [Barrier { priority: 20, members: vec![0, 2] }]);
     }
 
     #[test]
     fn the_lanes_of_each_priority_begin_anew() {
         let turns = turns(&boot(&[Some(10), Some(10), Some(20), Some(20)], &[], 1));
-        assert_eq!(turns, [turn(None, &[1, 2]), turn(1, &[2]), turn(2, &[3]), turn(3, &[])]);
+        assert_eq!(
+            turns,
+            [turn(false, 1, 20), turn(true, None, 20), turn(true, 3, None), turn(true, None, None)]
+        );
     }
 
     #[test]
     fn what_is_pulled_in_takes_a_place_in_a_lane() {
         let turns = turns(&boot(&[Some(1000), None, None], &[(0, 1)], 1));
-        assert_eq!(turns, [turn(0, &[]), turn(None, &[0]), turn(None, &[])]);
+        assert_eq!(turns, [turn(true, None, None), turn(false, 0, None), turn(false, None, None)]);
     }
 
     #[test]
     fn an_unsaid_priority_is_inherited_in_silence() {
         let schedule = schedule(&boot(&[Some(10), Some(1000), Some(1000)], &[(0, 1)], 0));
         assert!(schedule.raised.is_empty());
-        assert_eq!(schedule.turns, [turn(None, &[2]), turn(None, &[2]), turn(2, &[])]);
+        assert_eq!(
+            schedule.turns,
+            [turn(false, None, 1000), turn(false, None, 1000), turn(true, None, None)]
+        );
     }
 
     #[test]
     fn a_contradicted_priority_is_reported_with_the_path() {
         let schedule = schedule(&boot(&[Some(10), None, Some(50)], &[(0, 1), (1, 2)], 0));
         assert_eq!(schedule.raised, [Raised { path: vec![0, 1, 2], asked: 50, urgent: 10 }]);
-        assert_eq!(schedule.turns, [turn(None, &[]), turn(None, &[]), turn(None, &[])]);
+        assert_eq!(schedule.turns, [(); 3].map(|()| Turn::default()));
     }
 
     #[test]
@@ -272,12 +304,13 @@ mod tests {
                 .collect();
             let lanes = below(4);
             let boot = boot(&priority, &order, lanes);
-            simulate(&boot, &schedule(&boot).turns);
+            simulate(&boot, &schedule(&boot));
         }
     }
 
     /// Starts one container after another as systemd would and lets them become ready as late as possible.
-    fn simulate(boot: &Boot<'_>, turns: &[Turn]) {
+    fn simulate(boot: &Boot<'_>, schedule: &Schedule) {
+        let turns = &schedule.turns;
         let starting = starting(boot);
         let (mut running, mut done) = (Vec::<usize>::new(), vec![false; boot.nodes]);
         let over = |node: usize, done: &[bool]| !starting[node] || done[node];
@@ -285,8 +318,13 @@ mod tests {
             let free = (0..boot.nodes).filter(|&node| {
                 let waits =
                     boot.order.iter().filter(|(from, _)| *from == node).all(|&(_, to)| over(to, &done));
-                let earlier = |of: usize| (0..boot.nodes).filter(move |&n| turns[n].before.contains(&of));
-                let turn = turns[node].waits_for.is_none_or(|of| earlier(of).all(|n| over(n, &done)));
+                let mine = schedule.barriers.iter().find(|barrier| barrier.members.contains(&node));
+                let waited_for = |n: usize| {
+                    turns[n].before == Some(node)
+                        || mine.is_some_and(|mine| turns[n].before_priority == Some(mine.priority))
+                };
+                let turn =
+                    !turns[node].waits || (0..boot.nodes).filter(|&n| waited_for(n)).all(|n| over(n, &done));
                 starting[node] && !done[node] && !running.contains(&node) && waits && turn
             });
             let free: Vec<usize> = free.collect();
@@ -299,6 +337,6 @@ mod tests {
                 None => break,
             }
         }
-        assert!((0..boot.nodes).all(|node| over(node, &done)), "some wait forever: {boot:?} {turns:?}");
+        assert!((0..boot.nodes).all(|node| over(node, &done)), "some wait forever: {boot:?} {schedule:?}");
     }
 }

@@ -5,15 +5,18 @@
 //! `ct.target.wants/`; for each pod drop-ins of its unit and its slice. One bad config never touches another container: its own unit then fails with the reason.
 //!
 //! It is pure: the configs in, the unit tree out, the same bytes each time. It asks no other process anything, since PID 1
-//! waits for it and would be the one to answer; it reads nothing but /etc/ct, /run/ct and /usr/lib/ct.
+//! waits for it and would be the one to answer; it reads nothing but /etc/ct, /run/ct, /usr/lib/ct and the names of the
+//! links that `systemctl enable` makes.
 
 pub mod arguments;
+pub mod enabled;
 pub mod graph;
 pub mod kmsg;
 pub mod lanes;
 pub mod output;
 pub mod plan;
 pub mod render;
+pub mod turns;
 pub mod unit_file;
 
 mod pods;
@@ -34,9 +37,10 @@ use ct_config::sources::Tree;
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
+use enabled::{Enabled, Links};
 use output::{Error, Output};
-use plan::{Member, Place};
-use render::{Draft, Failing};
+use plan::{Member, Place, Plan};
+use render::{Draft, Failing, Head};
 pub use report::Report;
 
 /// Reads the configs below `root` and writes the unit tree into `normal`. `cpus` stands in for the machine's, for tests.
@@ -48,8 +52,9 @@ pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
     report.add_problems(&problems);
     let pods = Pods::scan(root);
     pods::report_problems(&pods, &mut report);
+    let links = Links::read(root);
     let mut text = String::new();
-    let known = Known { tree: &tree, pods: &pods };
+    let known = Known { tree: &tree, pods: &pods, links: &links };
     let loaded: Vec<Loaded> =
         ct_config::load_all(&tree, &host).map(|loaded| draft(&known, loaded, &mut text)).collect();
     // Never freed: the process is about to end, and taking all of it apart takes longer than some of its work.
@@ -84,6 +89,9 @@ pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
             report.add_failure(error);
         }
     }
+    if let Err(error) = writer.write_turns(&plan) {
+        report.add_failure(error);
+    }
     report.add_warnings(plan.warnings);
     report
 }
@@ -96,13 +104,14 @@ struct Good {
     source: PathBuf,
     depends: Depends,
     autostart: Autostart,
+    enabled: Enabled,
     draft: Draft,
 }
 
 impl Good {
     fn member(&self) -> Member<'_> {
-        let Self { name, source, depends, autostart, .. } = self;
-        Member { name, file: source, depends, autostart: autostart.enabled.then_some(autostart.priority) }
+        let Self { name, source, depends, autostart, enabled, .. } = self;
+        Member { name, file: source, depends, autostart: enabled.at_boot().then_some(autostart.priority) }
     }
 }
 
@@ -110,6 +119,7 @@ impl Good {
 struct Known<'a> {
     tree: &'a Tree,
     pods: &'a Pods,
+    links: &'a Links,
 }
 
 /// Renders one container while it is at hand: of a thousand, little more than the text need be kept.
@@ -117,7 +127,8 @@ fn draft(known: &Known<'_>, loaded: Result<Container, Box<Broken>>, text: &mut S
     let failing = |name: ContainerName, problems: &[Problem], autostart| {
         let source = known.tree.main_file(&name).unwrap_or_default();
         let reasons = problems.iter().map(ToString::to_string).collect();
-        Err(Box::new(Failing { name, source, reasons, only_known_here: false, autostart }))
+        let enabled = known.links.of(&name, autostart);
+        Err(Box::new(Failing { name, source, reasons, only_known_here: false, enabled }))
     };
     let mut container = match loaded {
         Ok(container) => container,
@@ -128,17 +139,18 @@ fn draft(known: &Known<'_>, loaded: Result<Container, Box<Broken>>, text: &mut S
     }
     let settings = unit_settings(&container);
     let source = take(&mut container.files).into_iter().next().unwrap_or_default();
-    match Draft::new(text, &source, settings) {
+    let enabled = known.links.of(&container.name, container.autostart.enabled);
+    match Draft::new(text, &Head { name: &container.name, source: &source, enabled: &enabled }, settings) {
         Ok(draft) => {
             let Container { name, depends, autostart, .. } = container;
-            Ok(Good { name, source, depends, autostart, draft })
+            Ok(Good { name, source, depends, autostart, enabled, draft })
         }
         Err(unwritable) => Err(Box::new(Failing {
             name: container.name,
             reasons: vec![format!("{}: {unwritable}", source.display())],
             source,
             only_known_here: true,
-            autostart: container.autostart.enabled,
+            enabled,
         })),
     }
 }
@@ -161,6 +173,11 @@ fn online_cpus() -> usize {
     (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).count().max(1)
 }
 
+/// The names for the numbers in the plan.
+fn names<'a>(good: &'a [&'a Good]) -> impl Fn(usize) -> Option<&'a ContainerName> {
+    |number| good.get(number).map(|other| &other.name)
+}
+
 /// Writes one container after another, all or nothing of each.
 struct Writer<'a> {
     output: Output,
@@ -177,20 +194,51 @@ impl Writer<'_> {
                 source: good.source.clone(),
                 reasons: vec![reason.clone()],
                 only_known_here: true,
-                autostart: good.autostart.enabled,
+                enabled: good.enabled.clone(),
             };
             return self.write_failing(&failing, report);
         }
-        let name_of = |number: usize| self.good.get(number).map(|other| &other.name);
-        good.draft.complete(&mut self.text, place, name_of);
-        self.write(&good.name, good.autostart.enabled)
+        let name_of = names(self.good);
+        good.draft.complete(&mut self.text, place, &name_of);
+        self.write(&good.name, good.autostart.enabled)?;
+        if let Some(delay) = turns::pause(good.autostart.delay, place) {
+            turns::render_delay(&mut self.text, &good.source, delay, place, &name_of);
+            self.output.write_drop_in(&turns::delay_unit(&good.name), &self.text)?;
+        }
+        Ok(())
     }
 
     fn write_failing(&mut self, failing: &Failing, report: &mut Report) -> Result<(), Error> {
         report.add_errors(&failing.reasons);
         // Only a source path could be unwritable: then systemd cannot watch it, and the unit fails all the same.
         let _ = render::render_failing(&mut self.text, failing);
-        self.write(&failing.name, failing.autostart)
+        self.write(&failing.name, failing.enabled.config)
+    }
+
+    /// Writes what lies between the services, and what makes it part of the boot.
+    fn write_turns(&mut self, plan: &Plan) -> Result<(), Error> {
+        let mut wanted = Vec::new();
+        let mut previous = None;
+        for barrier in &plan.barriers {
+            let unit = turns::priority_unit(barrier.priority);
+            turns::render_priority(&mut self.text, barrier, previous, names(self.good));
+            self.output.write_drop_in(&unit, &self.text)?;
+            wanted.push(unit);
+            previous = Some(barrier.priority);
+        }
+        for (good, place) in self.good.iter().zip(&plan.places) {
+            if place.turn.waits {
+                wanted.push(["ct-turn@", good.name.as_str(), ".target"].concat());
+            }
+            if turns::pause(good.autostart.delay, place).is_some() {
+                wanted.push(turns::delay_unit(&good.name));
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        turns::render_boot(&mut self.text, &wanted);
+        self.output.write_drop_in(turns::BOOT, &self.text)
     }
 
     /// Writes the text as the container's drop-in, and the link last: it makes boot start the container.

@@ -16,7 +16,7 @@ use ct_config::container::{Dependency, Depends};
 use ct_config::name::{ContainerName, UnitName};
 
 use crate::graph::{self, Adjacency, Edge, Strength};
-use crate::lanes::{self, Boot, Turn};
+use crate::lanes::{self, Barrier, Boot, Turn};
 
 /// What the plan needs to know about one container.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +49,8 @@ pub struct Place {
 pub struct Plan {
     /// One per member.
     pub places: Vec<Place>,
+    /// The priorities that wait for another; the numbers are those of the members.
+    pub barriers: Vec<Barrier>,
     /// One line each: `FILE:LINE:COLUMN: KEY: what`.
     pub warnings: Vec<String>,
 }
@@ -56,7 +58,7 @@ pub struct Plan {
 /// Plans `members`, which are sorted by name. `known` are the names of all containers, broken ones too, also sorted.
 pub fn plan(members: &[Member<'_>], known: &[ContainerName], lanes: Option<NonZeroUsize>) -> Plan {
     let mut units = Units::new(members);
-    let mut plan = Plan { places: vec![Place::default(); members.len()], warnings: Vec::new() };
+    let mut plan = Plan { places: vec![Place::default(); members.len()], ..Plan::default() };
     let mut entries = entries(members, &mut units);
     warn_about_unknown(&entries, known, &mut plan);
     fail_cycles_of_requires(&entries, &units, &mut plan);
@@ -84,6 +86,7 @@ pub fn plan(members: &[Member<'_>], known: &[ContainerName], lanes: Option<NonZe
     for (place, turn) in plan.places.iter_mut().zip(schedule.turns) {
         place.turn = turn;
     }
+    plan.barriers = schedule.barriers;
     for raised in schedule.raised {
         let last = raised.path.last().and_then(|&number| members.get(number));
         let file = last.map(|member| member.file.display().to_string()).unwrap_or_default();
