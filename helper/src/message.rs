@@ -99,6 +99,8 @@ messages! {
     InitEnded = "32dd62a58e0444cb8f85bca979956ac8";
     /// The container runs with a newer config than its unit.
     ConfigChanged = "f6c36082e0e649d69ecfc472fd9f802e";
+    /// The running systemd is older than a setting of the pod's `[resources]`.
+    PodSettingTooNew = "665aaeaf32484a3d872303d2aadb1d6f";
     /// The pod's unit has the settings of an older config.
     PodConfigChanged = "229703f964dc49f2b400c5d97453f982";
     /// A part of ct.toml was left out.

@@ -7,6 +7,7 @@ use ct_config::container::{Container, Digest};
 use ct_config::host::Host;
 use ct_config::name::{ContainerName, PodName};
 use ct_config::pod::{Pod, Pods};
+use ct_config::settings::Property;
 use ct_config::sources::{CONTAINER_DIRS, Tree};
 
 use crate::exit::{Error, Step};
@@ -36,17 +37,22 @@ pub(crate) fn config(name: &str, journal: Journal) -> Result<Container, Error> {
 pub(crate) fn container(name: &str, journal: Journal) -> Result<Container, Error> {
     let container = config(name, journal)?;
     can_join(&container)?;
-    for TooNew { row, running } in systemd::too_new(&container.resources) {
-        let line = format!(
-            "resources.{} has no effect: systemd knows it from {} on, and this is {running}",
-            row.key, row.since
-        );
-        journal.warning(Step::Config, Message::SettingTooNew, &line);
-    }
+    warn_of_too_new(&container.resources, Message::SettingTooNew, journal);
     if loaded(&container.files, &container.digest)? == Loaded::Older {
         journal.warning(Step::Config, Message::ConfigChanged, CHANGED);
     }
     Ok(container)
+}
+
+/// PID 1 has ignored them; what they were to limit is not limited.
+fn warn_of_too_new(resources: &[Property], message: Message, journal: Journal) {
+    for TooNew { row, running } in systemd::too_new(resources) {
+        let line = format!(
+            "resources.{} has no effect: systemd knows it from {} on, and this is {running}",
+            row.key, row.since
+        );
+        journal.warning(Step::Config, message, &line);
+    }
 }
 
 /// Whether a container and its pod, if it has one, agree.
@@ -66,6 +72,7 @@ pub(crate) fn pod(name: &str, journal: Journal) -> Result<Pod, Error> {
     let pods = Pods::only(Path::new("/"), &name);
     match pods.find(&name) {
         Some(Ok(pod)) => {
+            warn_of_too_new(&pod.resources, Message::PodSettingTooNew, journal);
             if loaded(&pod.files, &pod.digest)? == Loaded::Older {
                 journal.warning(Step::Config, Message::PodConfigChanged, CHANGED);
             }

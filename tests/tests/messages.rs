@@ -211,20 +211,23 @@ on_every_machine! {
         prepare(machine);
         // systemd 254 and 252; see systemd.resource-control(5).
         let resources = "[resources]\nmemory_pressure_watch = \"on\"\nmemory_high = \"1G\"\n";
-        machine.container("web", &format!("{ROOT}{SLEEP}{resources}"));
+        machine.container("web", &format!("pod = \"shop\"\n{ROOT}{SLEEP}{resources}"));
+        machine.write_file("/etc/ct/pods/shop.toml", 0o644, resources);
         machine.daemon_reload();
         machine.start("ct@web");
         let first_line = machine.run(["systemctl", "--version"]).succeeds().stdout;
         let version: u32 = first_line.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("systemd NNN");
-        let said = machine.journalctl(&["--unit", "ct@web", "--identifier", "ct-helper", "--output", "cat"]);
-        let shown = machine.show("ct@web", "MemoryPressureWatch");
+        let line = "resources.memory_pressure_watch has no effect: systemd knows it from 254 on, and this is";
+        let (said, shown) = if version < 254 { (format!("{line} {version}\n"), "") } else { (String::new(), "yes") };
+        for (unit, limited) in [("ct@web.service", "ct@web.service"), ("ct-pod@shop.service", "ct-shop.slice")] {
+            let log = machine.journalctl(&["--unit", unit, "--identifier", "ct-helper", "--output", "cat"]);
+            assert_eq!((log, machine.show(limited, "MemoryPressureWatch").as_str()), (said.clone(), shown), "{unit}");
+        }
         if version < 254 {
-            let line = "resources.memory_pressure_watch has no effect: systemd knows it from 254 on, and this is";
-            assert_eq!(said, format!("{line} {version}\n"));
-            assert_eq!(shown, "", "it should be true");
             is_explained(machine, "web", "A setting of container NAME has no effect on this systemd");
-        } else {
-            assert_eq!((said.as_str(), shown.as_str()), ("", "yes"));
+            let explained = machine.journalctl(&["--catalog", "--unit", "ct-pod@shop"]);
+            let subject = "Subject: A setting of the pod shop has no effect on this systemd\n";
+            assert!(explained.contains(subject), "{explained}");
         }
     }
 
