@@ -10,8 +10,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use ct_config::container::{Container, Network, RootSource, Seccomp};
+use ct_config::container::{Container, Network, ReadyWhen, RootSource, Seccomp};
 use ct_config::settings::is_system_init;
+use ct_config::value::Timespan;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{Uid, chown};
 use oci_spec::OciSpecError;
@@ -27,9 +28,10 @@ use crate::container_user;
 use crate::exit::{Error, Named};
 use crate::identity::Identity;
 use crate::pod::Joined;
+use crate::ready::notify_socket;
 use crate::rootfs::Rootfs;
 use crate::runtime::Runtime;
-use crate::{capabilities, devices, env_file, mounts, seccomp};
+use crate::{capabilities, devices, env_file, mounts, seccomp, small_init};
 
 /// What a program without an environment of its own finds its commands with.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -215,6 +217,9 @@ fn set_process(
     if let Some(command) = &container.process.command {
         process.set_args(Some(command.clone()));
     }
+    if container.process.init {
+        process.set_args(process.args().as_ref().map(|args| small_init::in_front_of(args)));
+    }
     if let Some(cwd) = &container.process.cwd {
         process.set_cwd(cwd.clone());
     }
@@ -286,6 +291,13 @@ fn set_environment(
     for assignment in process.env().iter().flatten() {
         let (key, value) = assignment.split_once('=').unwrap_or((assignment, ""));
         environment.insert(key.to_owned(), value.to_owned());
+    }
+    if let ReadyWhen::Notified { watchdog } = container.ready.when {
+        environment.insert("NOTIFY_SOCKET".to_owned(), notify_socket::TARGET.to_owned());
+        // sd_watchdog_enabled(3)
+        if let Some(span) = watchdog.and_then(Timespan::finite) {
+            environment.insert("WATCHDOG_USEC".to_owned(), span.as_micros().to_string());
+        }
     }
     environment.extend(env_file::read_all(&container.process.env_files)?);
     environment.extend(container.process.env.clone());

@@ -100,7 +100,7 @@ pub(crate) fn of_unit(name: &str) -> Result<String, Error> {
 }
 
 /// The cgroup of this process, as in /proc/self/cgroup.
-fn own_path() -> Result<String, Error> {
+pub(crate) fn own_path() -> Result<String, Error> {
     let text =
         fs::read_to_string("/proc/self/cgroup").map_err(|e| Error::system("read /proc/self/cgroup", e))?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
@@ -108,9 +108,9 @@ fn own_path() -> Result<String, Error> {
 }
 
 impl UnitCgroup {
-    /// The unit's group, of a control process that systemd runs beside the container in a group below it.
-    pub(crate) fn around_this_process(name: &str) -> Result<Self, Error> {
-        let own = own_path()?;
+    /// The unit's group, of a process in a group below it: one that systemd runs beside the container, or one that
+    /// stays.
+    pub(crate) fn containing(own: &str, name: &str) -> Result<Self, Error> {
         let unit = format!("/ct@{name}.service");
         let outside = || Error::NotItsUnit { name: name.to_owned() };
         let end = own.find(&format!("{unit}/")).map(|start| start + unit.len()).ok_or_else(outside)?;

@@ -11,7 +11,7 @@ use ct_config::container::{Container, RootSource};
 use ct_config::value::Timespan;
 
 use crate::bundle;
-use crate::cgroup::UnitCgroup;
+use crate::cgroup::{self, UnitCgroup};
 use crate::exit::{At, Error, Failure, Step};
 use crate::hooks::{Moment, Stage};
 use crate::identity::Identity;
@@ -43,7 +43,7 @@ pub(crate) fn stop(name: &str, journal: Journal) -> Result<i32, Failure> {
     // ExecStop= is also run for a service whose main process has ended by itself: there is nothing left to ask.
     let Some(pid) = main_process() else { return Ok(0) };
     let container = read::config(name, journal).at(Step::Config)?;
-    let cgroup = UnitCgroup::around_this_process(name).at(Step::Stop)?;
+    let cgroup = cgroup::own_path().and_then(|own| UnitCgroup::containing(&own, name)).at(Step::Stop)?;
     // Nobody in a frozen container answers; PID 1 knows of `systemctl freeze`, but not of the runtime's `pause`.
     cgroup.thaw_payload();
     let limit = container.stop.timeout.map_or(Some(STOP_TIMEOUT), Timespan::finite);

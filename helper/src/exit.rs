@@ -95,6 +95,8 @@ pub(crate) enum Error {
     NoUser(String),
     #[error("the runtime {name:?} is not installed: {reason}")]
     RuntimeMissing { name: String, reason: String },
+    #[error("there is no small init on this host: {reason}")]
+    NoSmallInit { reason: String },
     #[error("{name} failed: {reason}")]
     RuntimeFailed { name: String, reason: String },
     #[error("{call}")]
@@ -174,7 +176,7 @@ impl Error {
             Self::Usage(_) => 64,
             Self::Missing { .. } => 66,
             Self::NoAccount(_) | Self::NoIds(_) | Self::NoUser(_) => 67,
-            Self::RuntimeMissing { .. } => 69,
+            Self::RuntimeMissing { .. } | Self::NoSmallInit { .. } => 69,
             Self::RuntimeFailed { .. } => 70,
             Self::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 77,
             Self::System { .. } | Self::Interrupted(_) => 71,
@@ -214,6 +216,7 @@ impl Error {
             Self::NoIds(_) => Message::NoIds,
             Self::NoUser(_) => Message::NoUser,
             Self::RuntimeMissing { .. } => Message::RuntimeMissing,
+            Self::NoSmallInit { .. } => Message::NoSmallInit,
             Self::RuntimeFailed { .. } => Message::RuntimeFailed,
             Self::System { source, .. } => of_system_call(source),
             Self::Interrupted(_) => Message::Interrupted,

@@ -4,7 +4,7 @@
 //! As an OCI hook, each finds the container's state as JSON on its standard input (runtime-spec, "State"); what it
 //! prints is in the unit's log. One that takes too long is killed with all it started.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use crate::cgroup::JobGroup;
 use crate::exit::{Error, Failure, Step};
 use crate::job::{Job, Output};
 use crate::journal::Journal;
+use crate::notify;
 use crate::runtime::{Places, SEARCH_PATH};
 
 /// What systemd tells of the end of a service, passed on to hooks (systemd.exec(5), "Environment Variables Set or
@@ -63,16 +64,17 @@ pub(crate) struct Moment<'a> {
     pub(crate) rootfs: Option<PathBuf>,
 }
 
-impl Moment<'_> {
-    /// Runs the hooks of this moment in their order, up to the first that fails. `prepare` is called before each.
-    pub(crate) fn run(&self, prepare: impl Fn(Duration) -> Result<(), Error>) -> Result<(), Error> {
-        for hook in self.hooks() {
-            prepare(self.timeout())?;
-            self.run_hook(hook, None)?;
-        }
-        Ok(())
+/// Runs the `pre_start` hooks in their order, up to the first that fails, in the mount namespace of this process.
+pub(crate) fn before_start(container: &Container, rootfs: &Path) -> Result<(), Error> {
+    let moment = Moment { container, stage: Stage::PreStart, pid: None, rootfs: Some(rootfs.to_owned()) };
+    for hook in moment.hooks() {
+        notify::extend_timeout(moment.timeout())?;
+        moment.run_hook(hook, None)?;
     }
+    Ok(())
+}
 
+impl Moment<'_> {
     /// Runs all of them; failures are logged, and the status of the last is returned. None is begun after `deadline`,
     /// and none outlives it.
     pub(crate) fn run_all(&self, journal: Journal, deadline: Option<Instant>) -> i32 {

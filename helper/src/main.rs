@@ -30,6 +30,7 @@ mod rootfs;
 mod runtime;
 mod seccomp;
 mod shared_memory;
+mod small_init;
 mod start;
 mod sys;
 mod systemd;
@@ -39,7 +40,7 @@ use std::process::exit;
 use clap::{Parser, Subcommand};
 use nix::sys::stat::Mode;
 
-use crate::exit::{Failure, HANDED_OVER, Step};
+use crate::exit::{At, Failure, HANDED_OVER, Step};
 use crate::hooks::Stage;
 use crate::journal::Journal;
 use crate::start::Outcome;
@@ -64,6 +65,8 @@ enum Verb {
     },
     /// Run the hooks of NAME for one moment of its life
     Hook { name: String, stage: Stage },
+    /// Pass on to PID 1 what the container NAME says of itself, as long as its init PID lives
+    Relay { name: String, pid: i32 },
     /// What comes before the signal that stops NAME: its hooks, and the command inside
     Stop { name: String },
     /// Make the namespaces of the pod NAME and give them to PID 1
@@ -91,6 +94,10 @@ fn main() {
         Verb::Hook { name, stage } => {
             let journal = Journal::connect(&name);
             (control::hook(&name, stage, journal).map(Outcome::AlreadyToldWhy), journal)
+        }
+        Verb::Relay { name, pid } => {
+            let journal = Journal::connect(&name);
+            (ready::relay::relay(&name, pid).map(|()| Outcome::Exited(0)).at(Step::Ready), journal)
         }
         Verb::Stop { name } => {
             let journal = Journal::connect(&name);

@@ -77,6 +77,8 @@ messages! {
     NoUser = "0c5062ff633549a1a72e3a3274d149f2";
     /// The runtime is not installed, or cannot be executed.
     RuntimeMissing = "bbf75d8bc41046b0be7fe491d648b03b";
+    /// `process.init` finds no program.
+    NoSmallInit = "33d92d622ac54919b32a79cdda83dcf9";
     /// The runtime ended with an error, or left no init.
     RuntimeFailed = "15d727768a7e48ab8bb0ab6954231312";
     /// A system call failed with ENOSPC or EDQUOT.

@@ -104,6 +104,12 @@ pub(crate) fn prepare(
         let mut source = None;
         if mount.kind == "bind" {
             let (opened, is_directory) = open_source(&mount)?;
+            if !is_directory
+                && !mount.options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind"))
+            {
+                // Nothing is mounted below a file; crun 1.8 takes it for a directory when it is told otherwise.
+                mount.options.insert(0, "bind".to_owned());
+            }
             if through_account {
                 let directory = match &staging {
                     Some(made) => made.clone(),

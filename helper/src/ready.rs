@@ -4,6 +4,9 @@
 //! init ends the wait at once.
 
 mod command;
+mod notified;
+pub(crate) mod notify_socket;
+pub(crate) mod relay;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -20,6 +23,8 @@ use crate::notify;
 use crate::reaper::Init;
 use crate::sys::{self, Signals};
 
+use notify_socket::NotifySocket;
+
 /// How a wait ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waited {
@@ -30,7 +35,14 @@ pub(crate) enum Waited {
 }
 
 /// Waits until the container is ready.
-pub(crate) fn wait(container: &Container, init: &Init, inside: &Inside<'_>) -> Result<Waited, Error> {
+///
+/// `socket` is there if it speaks for itself.
+pub(crate) fn wait(
+    container: &Container,
+    init: &Init,
+    inside: &Inside<'_>,
+    socket: Option<&NotifySocket>,
+) -> Result<Waited, Error> {
     let Ready { when, timeout } = &container.ready;
     if *when == ReadyWhen::Started {
         return Ok(Waited::Ready);
@@ -39,15 +51,24 @@ pub(crate) fn wait(container: &Container, init: &Init, inside: &Inside<'_>) -> R
     let limit = timeout.finite();
     notify::extend_timeout(limit.unwrap_or(Duration::MAX))?;
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-    let waited = match when {
-        ReadyWhen::Started | ReadyWhen::Notified { .. } => Wait::Over(Waited::Ready),
-        ReadyWhen::Command { command, interval, timeout } => {
+    let waited = match (when, socket) {
+        (ReadyWhen::Notified { .. }, Some(socket)) => {
+            notified::until_ready(socket, inside.cgroup, &watch, deadline)?
+        }
+        (ReadyWhen::Started | ReadyWhen::Notified { .. }, _) => Wait::Over(Waited::Ready),
+        (ReadyWhen::Command { command, interval, timeout }, _) => {
             let probe = command::Probe { command, interval: *interval, timeout: timeout.finite() };
             probe.until_ready(inside, &watch, deadline)?
         }
     };
     match waited {
-        Wait::Over(waited) => Ok(waited),
+        Wait::Over(Waited::Ready) => {
+            if let (ReadyWhen::Notified { watchdog: Some(_) }, Some(socket)) = (when, socket) {
+                relay::leave_behind(socket, inside.name, init)?;
+            }
+            Ok(Waited::Ready)
+        }
+        Wait::Over(Waited::Ended) => Ok(Waited::Ended),
         Wait::TimedOut(reason) => Err(Error::NotReady { after: limit.unwrap_or_default(), reason }),
     }
 }
@@ -95,13 +116,15 @@ impl Watch {
                 return Ok(false);
             }
             // PID 1 has its own timeout for this, and kills.
-            self.sleep(None)?;
+            self.sleep(&[], None)?;
         }
     }
 
-    /// Waits until something happens, or until `deadline`.
-    fn sleep(&self, deadline: Option<Instant>) -> Result<(), Error> {
-        let mut fds = self.descriptors().map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    /// Waits until something happens, here or at one of `others`, or until `deadline`.
+    fn sleep(&self, others: &[BorrowedFd<'_>], deadline: Option<Instant>) -> Result<(), Error> {
+        let own = self.descriptors();
+        let all = own.iter().chain(others);
+        let mut fds: Vec<PollFd<'_>> = all.map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         match poll(&mut fds, until(deadline)) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(Error::system("poll", errno)),

@@ -6,22 +6,22 @@
 
 use std::path::PathBuf;
 
-use ct_config::container::Container;
+use ct_config::container::{Container, Mount, ReadyWhen};
 
 use crate::bundle::{self, Parts};
 use crate::cgroup::{self, UnitCgroup};
 use crate::claim::{self, RunDirectory};
 use crate::exit::{At, Error, Failure, Step};
-use crate::hooks::{Moment, Stage};
 use crate::identity::Identity;
 use crate::inside::Inside;
 use crate::journal::Journal;
 use crate::message::Message;
+use crate::ready::notify_socket::NotifySocket;
 use crate::ready::{self, Waited};
 use crate::reaper::{self, End, Started};
 use crate::rootfs::{self, Rootfs};
 use crate::runtime::{Places, Runtime};
-use crate::{handover, mounts, notify, pod, read, sys};
+use crate::{handover, hooks, mounts, pod, read, small_init, sys};
 
 /// How a start that did not fail ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,15 @@ pub(crate) enum Outcome {
     Killed(i32),
     /// It is said already how it ended, with this status.
     AlreadyToldWhy(i32),
+}
+
+impl From<End> for Outcome {
+    fn from(end: End) -> Self {
+        match end {
+            End::Exited(status) => Self::Exited(status),
+            End::Killed(signal) => Self::Killed(signal),
+        }
+    }
 }
 
 /// Starts the container `name` and hands its init to PID 1. `umask` is what PID 1 has set for the unit.
@@ -62,12 +71,11 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     let cgroup = prepare_cgroup(own_cgroup, &identity, journal).at(Step::Cgroup)?;
 
     // Hooks, which may mount something for it: in its root file system, or where [[mount]] looks.
-    let rootfs_path = Some(rootfs.path.clone());
-    Moment { container: &container, stage: Stage::PreStart, pid: None, rootfs: rootfs_path }
-        .run(notify::extend_timeout)
-        .at(Step::Hooks)?;
+    hooks::before_start(&container, &rootfs.path).at(Step::Hooks)?;
+    let socket = notify_socket(&container, &run).at(Step::Ready)?;
+    let wanted = wanted_mounts(&container, socket.as_ref()).at(Step::Rootfs)?;
     let through_account = !identity.account.is_root();
-    let mounts = mounts::prepare(&container.mounts, &rootfs, &run, through_account).at(Step::Rootfs)?;
+    let mounts = mounts::prepare(&wanted, &rootfs, &run, through_account).at(Step::Rootfs)?;
 
     // config.json, for the runtime.
     let parts = Parts {
@@ -103,15 +111,29 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
         identity: &identity,
         cgroup: &cgroup,
     };
-    let end = match ready::wait(&container, &init, &inside).at(Step::Ready)? {
+    let end = match ready::wait(&container, &init, &inside, socket.as_ref()).at(Step::Ready)? {
         Waited::Ready => handover::hand_over(reaper, &init, journal).at(Step::HandOver)?,
         Waited::Ended => handover::give_up(reaper, &init, journal).at(Step::Ready)?,
     };
-    Ok(match end {
-        None => Outcome::HandedOver,
-        Some(End::Exited(status)) => Outcome::Exited(status),
-        Some(End::Killed(signal)) => Outcome::Killed(signal),
-    })
+    Ok(end.map_or(Outcome::HandedOver, Outcome::from))
+}
+
+/// The socket of a container that says itself when it is ready.
+fn notify_socket(container: &Container, run: &RunDirectory) -> Result<Option<NotifySocket>, Error> {
+    match container.ready.when {
+        ReadyWhen::Notified { .. } => NotifySocket::make(run).map(Some),
+        ReadyWhen::Started | ReadyWhen::Command { .. } => Ok(None),
+    }
+}
+
+/// `[[mount]]`, and what ct itself puts into the container.
+fn wanted_mounts(container: &Container, socket: Option<&NotifySocket>) -> Result<Vec<Mount>, Error> {
+    let mut wanted = container.mounts.clone();
+    wanted.extend(socket.map(NotifySocket::mount));
+    if container.process.init {
+        wanted.push(small_init::mount()?);
+    }
+    Ok(wanted)
 }
 
 /// Mounts the root file system.

@@ -273,13 +273,14 @@ on_every_machine! {
 
     fn read_only_goes_for_what_is_mounted_below(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
-        machine.shell("mkdir -p /srv/data/below /srv/rootfs/data; mount -t tmpfs below /srv/data/below").succeeds();
+        machine.shell("mkdir -p /srv/data/below /srv/rootfs/data; echo one >/srv/one; mount -t tmpfs below /srv/data/below").succeeds();
         for runtime in RUNTIMES {
             let mount = "[[mount]]\nsource = \"/srv/data\"\ntarget = \"/data\"\noptions = [\"ro\"]\n\
+                         [[mount]]\nsource = \"/srv/one\"\ntarget = \"/one\"\noptions = [\"ro\"]\n\
                          [[mount]]\ntarget = \"/dev\"\ntype = \"tmpfs\"\noptions = [\"mode=755\", \"size=1M\"]\n";
-            let look = "touch /data/x /data/below/x 2>&1 | grep -c Read-only; ls -d /dev/shm /dev/pts";
+            let look = "touch /data/x /data/below/x 2>&1 | grep -c Read-only; cat /one; (echo two >/one) 2>&1 | grep -c Read-only; ls -d /dev/shm /dev/pts";
             let seen = report(machine, runtime, &script(runtime, "path = \"/srv/rootfs\"", look, mount));
-            assert_eq!(seen, "2\n/dev/pts\n/dev/shm\n", "{runtime}");
+            assert_eq!(seen, "2\none\n1\n/dev/pts\n/dev/shm\n", "{runtime}");
         }
     }
 

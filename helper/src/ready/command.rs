@@ -46,7 +46,7 @@ impl Probe<'_> {
             }
             let pause = self.interval.finite().and_then(|pause| Instant::now().checked_add(pause));
             let next = earlier(pause, deadline);
-            watch.sleep(next)?;
+            watch.sleep(&[], next)?;
             if watch.is_over()? {
                 return Ok(Wait::Over(Waited::Ended));
             }

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `ready.notify`: a socket of the container's own for sd_notify(3). PID 1's is never shown to it: whoever can write
+//! there could name another main process, or stop the unit.
+//!
+//! What arrives is believed only of processes in the container's control group, and only the few words below; nothing
+//! is passed on as it came.
+
+use std::fs::Permissions;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ct_config::container::{Create, Mount};
+use nix::cmsg_space;
+use nix::sys::socket::sockopt::PassCred;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, setsockopt};
+
+use crate::cgroup::UnitCgroup;
+use crate::claim::RunDirectory;
+use crate::exit::{Error, printable};
+
+/// Where the container finds it: on the tmpfs that every container has, so that nothing is made in its own files.
+pub(crate) const TARGET: &str = "/dev/ct-notify";
+
+/// As PID 1 limits it, in bytes.
+const MAX_MESSAGE: usize = 4096;
+/// Longer status texts are cut, in characters.
+const MAX_STATUS: usize = 200;
+/// The descriptors that fit into one message (SCM_MAX_FD): taken, and closed.
+const MAX_DESCRIPTORS: usize = 253;
+
+/// The socket, and where it is bound.
+#[derive(Debug)]
+pub(crate) struct NotifySocket {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+/// One assignment that is understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Said {
+    Ready,
+    Reloading,
+    Stopping,
+    Watchdog,
+    Extend(Duration),
+    /// Fit for a terminal.
+    Status(String),
+}
+
+impl NotifySocket {
+    /// Makes it in /run/ct/NAME/, where no other user of the host gets at it.
+    pub(crate) fn make(run: &RunDirectory) -> Result<Self, Error> {
+        let path = run.make("notify", 0o700)?.join("socket");
+        let failed = |what: &str, e: io::Error| Error::system(format!("{what} {}", path.display()), e);
+        let socket = UnixDatagram::bind(&path).map_err(|e| failed("bind", e))?;
+        // Any user of the container may speak; it is reached by the mount alone.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o666)).map_err(|e| failed("chmod", e))?;
+        Self::from_socket(socket, path)
+    }
+
+    /// Takes over one that is bound already.
+    pub(crate) fn adopt(socket: OwnedFd) -> Result<Self, Error> {
+        Self::from_socket(UnixDatagram::from(socket), PathBuf::new())
+    }
+
+    fn from_socket(socket: UnixDatagram, path: PathBuf) -> Result<Self, Error> {
+        socket.set_nonblocking(true).map_err(|e| Error::system("fcntl(O_NONBLOCK)", e))?;
+        setsockopt(&socket, PassCred, &true).map_err(|e| Error::system("setsockopt(SO_PASSCRED)", e))?;
+        Ok(Self { socket, path })
+    }
+
+    /// How it comes into the container.
+    pub(crate) fn mount(&self) -> Mount {
+        Mount {
+            source: self.path.clone(),
+            target: Path::new(TARGET).to_owned(),
+            kind: "bind".to_owned(),
+            options: Vec::new(),
+            create: Create::File,
+        }
+    }
+
+    /// A copy for another process.
+    pub(crate) fn duplicate(&self) -> Result<OwnedFd, Error> {
+        self.socket.as_fd().try_clone_to_owned().map_err(|e| Error::system("dup", e))
+    }
+
+    /// The next message; `None` when there is no other. One of somebody else, or one too long, says nothing.
+    pub(crate) fn receive(&self, cgroup: &UnitCgroup) -> Option<Vec<Said>> {
+        let mut bytes = [0; MAX_MESSAGE];
+        let mut space = cmsg_space!(UnixCredentials, [std::os::fd::RawFd; MAX_DESCRIPTORS]);
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let received = recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut space), flags).ok()?;
+        let (mut sender, mut descriptors) = (0, Vec::new());
+        for message in received.cmsgs().into_iter().flatten() {
+            match message {
+                ControlMessageOwned::ScmCredentials(credentials) => sender = credentials.pid(),
+                ControlMessageOwned::ScmRights(fds) => descriptors = fds,
+                _ => {}
+            }
+        }
+        let (length, whole) = (received.bytes, !received.flags.contains(MsgFlags::MSG_TRUNC));
+        let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned();
+        let said = if whole && sender > 1 && cgroup.holds(sender) { parse(&text) } else { Vec::new() };
+        // Closing answers a BARRIER=1: what came before it has been read.
+        for descriptor in descriptors {
+            let _ = nix::unistd::close(descriptor);
+        }
+        Some(said)
+    }
+}
+
+impl AsFd for NotifySocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The assignments of a message that are understood; all others are as if they were not there.
+fn parse(text: &str) -> Vec<Said> {
+    let one = |line: &str| {
+        let (key, value) = line.split_once('=')?;
+        Some(match (key, value) {
+            ("READY", "1") => Said::Ready,
+            ("RELOADING", "1") => Said::Reloading,
+            ("STOPPING", "1") => Said::Stopping,
+            ("WATCHDOG", "1") => Said::Watchdog,
+            ("EXTEND_TIMEOUT_USEC", number) => Said::Extend(Duration::from_micros(number.parse().ok()?)),
+            ("STATUS", text) => Said::Status(printable(text, MAX_STATUS)),
+            _ => return None,
+        })
+    };
+    text.lines().filter_map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_words_of_the_list_are_understood() {
+        let text = "READY=1\nMAINPID=1\nSTATUS=\u{1b}[31mred\nFDSTORE=1\nNOTIFYACCESS=all\nWATCHDOG=trigger\n\
+                    EXTEND_TIMEOUT_USEC=-1\nREADY=yes\nBARRIER=1\nX";
+        assert_eq!(parse(text), [Said::Ready, Said::Status(" [31mred".to_owned())]);
+        let text = "RELOADING=1\nSTOPPING=1\nWATCHDOG=1\nEXTEND_TIMEOUT_USEC=5000000";
+        let want = [Said::Reloading, Said::Stopping, Said::Watchdog, Said::Extend(Duration::from_secs(5))];
+        assert_eq!(parse(text), want);
+        assert_eq!(parse(&format!("STATUS={}", "x".repeat(5000))), [Said::Status("x".repeat(200))]);
+        assert_eq!(parse(""), []);
+    }
+}
