@@ -2,7 +2,7 @@
 //! A folder with a fake root and an output directory, thrown away at the end, and what tests say about them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -74,7 +74,13 @@ impl Sandbox {
     pub(crate) fn copy(&self, from: &Path) {
         for (name, entry) in tree(from) {
             match entry {
-                Entry::File(text) => self.write(&name, &text),
+                Entry::File(text) => {
+                    self.write(&name, &text);
+                    // Hooks are executable; whether others may write depends on who checked the case out.
+                    if fs::metadata(from.join(&name)).unwrap().permissions().mode() & 0o100 != 0 {
+                        fs::set_permissions(self.root().join(&name), Permissions::from_mode(0o755)).unwrap();
+                    }
+                }
                 Entry::Link(target) => {
                     let path = self.root().join(name);
                     fs::create_dir_all(path.parent().unwrap()).unwrap();
