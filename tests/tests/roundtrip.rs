@@ -169,6 +169,23 @@ impl Made {
         self.show("TimeoutStopUSec", format!("{seconds}s"));
         self.show("Restart", restart);
         self.show("RestartUSec", format!("{milliseconds}ms"));
+        let (burst, interval) = (numbers.below(100), 1 + numbers.below(59));
+        self.line(&format!("start_limit_burst = {burst}\nstart_limit_interval = '{interval}s'"));
+        self.show("StartLimitBurst", burst);
+        self.show("StartLimitIntervalUSec", format!("{interval}s"));
+        // What these arguments become in a unit file is nothing at all: they stay in the config.
+        let argument = *numbers.one_of(&HOSTILE);
+        self.line(&format!("[hooks]\npost_start = [['/bin/hook', '{argument}']]\ntimeout = '{seconds}s'"));
+        // 90 s for the start itself.
+        self.show("TimeoutStartUSec", span_of_minutes(90 + seconds));
+    }
+}
+
+/// Seconds below an hour as `systemctl show` prints them.
+fn span_of_minutes(seconds: u64) -> String {
+    match (seconds / 60, seconds % 60) {
+        (minutes, 0) => format!("{minutes}min"),
+        (minutes, seconds) => format!("{minutes}min {seconds}s"),
     }
 }
 
