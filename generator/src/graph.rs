@@ -17,8 +17,10 @@ pub enum Strength {
     Order,
     /// The order that comes with `wants`.
     Wants,
-    /// The order that comes with `requires`; never given up.
+    /// The order that comes with `requires`; given up for a fixed one only.
     Requires,
+    /// What is so whatever the configs say; never given up.
+    Fixed,
 }
 
 /// `from` starts after `to`.

@@ -63,7 +63,8 @@ pub fn plan(members: &[Member<'_>], known: &[ContainerName], lanes: Option<NonZe
     warn_about_unknown(&entries, known, &mut plan);
     fail_cycles_of_requires(&entries, &units, &mut plan);
     entries.retain(|entry| plan.places.get(entry.owner).is_some_and(|place| place.fails.is_none()));
-    let order = cut_cycles(&entries, &units, &mut plan);
+    let fixed = fixed_order(members, &units);
+    let order = cut_cycles(&entries, &fixed, &units, &mut plan);
     let stays = |owner: usize| plan.places.get(owner).is_some_and(|place| place.fails.is_none());
     let priority: Vec<Option<i32>> = members
         .iter()
@@ -222,8 +223,40 @@ fn fail_cycles_of_requires(entries: &[Entry<'_>], units: &Units<'_>, plan: &mut 
     }
 }
 
+/// The order that systemd gives containers whether their configs speak of it or not: they are services, so after the
+/// targets of an early system; `ct@.service` adds two; and those that boot starts are before what their start is part of.
+/// Somebody who writes `after = ["multi-user.target"]` to say "late" would otherwise be dropped by systemd, or another.
+fn fixed_order(members: &[Member<'_>], units: &Units<'_>) -> Vec<(usize, usize)> {
+    const EARLIER: [&str; 9] = [
+        "basic.target",
+        "local-fs-pre.target",
+        "local-fs.target",
+        "network-pre.target",
+        "network.target",
+        "paths.target",
+        "slices.target",
+        "sockets.target",
+        "sysinit.target",
+    ];
+    const LATER: [&str; 3] = ["ct.target", "graphical.target", "multi-user.target"];
+    let number = |unit: &&str| units.foreign.get(unit).copied();
+    let earlier =
+        EARLIER.iter().filter_map(number).flat_map(|to| (0..members.len()).map(move |from| (from, to)));
+    let booted = |to: &usize| members.get(*to).is_some_and(|member| member.autostart.is_some());
+    let later = LATER
+        .iter()
+        .filter_map(number)
+        .flat_map(|from| (0..members.len()).filter(booted).map(move |to| (from, to)));
+    earlier.chain(later).collect()
+}
+
 /// Cuts what is left of cycles; the result is the order that stays.
-fn cut_cycles(entries: &[Entry<'_>], units: &Units<'_>, plan: &mut Plan) -> Vec<(usize, usize)> {
+fn cut_cycles(
+    entries: &[Entry<'_>],
+    fixed: &[(usize, usize)],
+    units: &Units<'_>,
+    plan: &mut Plan,
+) -> Vec<(usize, usize)> {
     let mut sorted: Vec<&Entry<'_>> = entries.iter().collect();
     sorted.sort_by_key(|entry| (entry.from, entry.to, Reverse(entry.strength)));
     // Two entries for the same order (`after` here, `before` there) stay or go together.
@@ -234,8 +267,16 @@ fn cut_cycles(entries: &[Entry<'_>], units: &Units<'_>, plan: &mut Plan) -> Vec<
         .filter_map(|group| group.first())
         .map(|entry| Edge { from: entry.from, to: entry.to, strength: entry.strength })
         .collect();
+    let mut all = edges.clone();
+    for &(from, to) in fixed {
+        let strength = Strength::Fixed;
+        match edges.binary_search_by_key(&(from, to), |edge| (edge.from, edge.to)) {
+            Ok(same) => all.get_mut(same).expect("it begins with these").strength = strength,
+            Err(_) => all.push(Edge { from, to, strength }),
+        }
+    }
     let mut kept = vec![true; edges.len()];
-    for cut in graph::cuts(units.len(), &edges) {
+    for cut in graph::cuts(units.len(), &all) {
         let (Some(group), Some(kept)) = (groups.get(cut.edge), kept.get_mut(cut.edge)) else { continue };
         *kept = false;
         for entry in *group {
@@ -342,6 +383,18 @@ mod tests {
         let plan = plan_of(&["a: before x.service", "b: after x.service before a"]);
         assert_eq!(plan.warnings.len(), 1, "{:?}", plan.warnings);
         assert!(plan.warnings[0].contains("x.service -> a -> b -> x.service"), "{:?}", plan.warnings);
+    }
+
+    #[test]
+    fn what_systemd_orders_anyway_is_known() {
+        let plan = plan_of(&["a: after multi-user.target", "b: before network.target after network.target"]);
+        assert_eq!(plan.places[0].not_after, [unit("multi-user.target")]);
+        assert_eq!(plan.places[1].not_before, [unit("network.target")]);
+        assert!(plan.places[1].not_after.is_empty());
+        let want = "a.toml:1:1: depends.after: a -> multi-user.target -> a is a cycle, ignoring the order of this entry";
+        assert_eq!(plan.warnings[0], want);
+        let plan = plan_of(&["a: requires b", "b: wants ct.target"]);
+        assert_eq!(plan.places[1].not_after, [unit("ct.target")]);
     }
 
     #[test]

@@ -62,6 +62,24 @@ on_every_machine! {
         assert_eq!(machine.show("ct@c-other", "ActiveState"), "inactive", "`after` and `before` start nothing");
     }
 
+    fn a_dependent_waits_until_its_dependency_says_that_it_is_ready(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.shell("mkdir /srv/data").succeeds();
+        let ready = "[ready]\ncommand = [\"test\", \"-e\", \"/data/ready\"]\n";
+        machine.container("db", &noting("db", ready));
+        machine.container("web", &noting("web", "requires = [\"db\"]\n"));
+        machine.daemon_reload();
+        machine.run(["systemctl", "start", "--no-block", "ct@web"]).succeeds();
+        machine.wait_until("grep up /srv/data/log");
+        assert_eq!(machine.show("ct@db", "ActiveState"), "activating");
+        assert_eq!(machine.show("ct@web", "ActiveState"), "inactive", "db is up, but not ready");
+        machine.shell("touch /srv/data/ready").succeeds();
+        machine.wait_for("ct@web", "ActiveState", "active");
+        machine.wait_until("grep web /srv/data/log");
+        assert_eq!(machine.read_file("/srv/data/log"), "db up\nweb up\n");
+        assert!(start_times(machine, "ct@db").1 <= start_times(machine, "ct@web").0);
+    }
+
     fn stopping_a_dependency_stops_its_dependents_first(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
         machine.shell("mkdir /srv/data").succeeds();
@@ -125,15 +143,17 @@ on_every_machine! {
         let machine = Machine::prepare(root, &test_name())
             .busybox_rootfs("/srv/rootfs")
             .container("a", &in_cycle("wants = [\"b\"]"))
+            .container("late", &in_cycle("after = [\"multi-user.target\"]"))
             .container("b", &in_cycle("wants = [\"c\"]"))
             .container("c", &in_cycle("wants = [\"a\"]"))
             .container("x", &in_cycle("after = [\"y\"]"))
             .container("y", &in_cycle("requires = [\"z\"]"))
             .container("z", &in_cycle("after = [\"x\"]"))
             .boot();
-        is_active(&machine, &["a", "b", "c", "x", "y", "z"]);
+        is_active(&machine, &["a", "b", "c", "late", "x", "y", "z"]);
         let told = told_to_the_kernel(&machine);
         assert!(told.contains("c.toml:10:10: depends.wants: c -> a -> b -> c is a cycle"), "{told}");
+        assert!(told.contains("late.toml:10:10: depends.after: late -> multi-user.target -> late is a"), "{told}");
         assert!(told.contains("z.toml:10:10: depends.after: z -> x -> y -> z is a cycle"), "{told}");
         assert!(start_times(&machine, "ct@z").1 <= start_times(&machine, "ct@y").0, "what is required stays first");
         let journal = machine.journalctl(&[]);
