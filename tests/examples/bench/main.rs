@@ -5,6 +5,7 @@
 //! with nothing between its clock and the command. To add a figure, add a line to a section's table of variants; to
 //! add a kind of figure, a file with a `measure` of its own to [`SECTIONS`]. docs/performance.md explains the results.
 
+mod boots;
 mod generators;
 mod reload;
 mod report;
@@ -38,11 +39,12 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Measure = fn() -> Result<Section>;
 
 /// The sections in their order, by the names that choose them on the command line.
-const SECTIONS: [(&str, Measure); 4] = [
+const SECTIONS: [(&str, Measure); 5] = [
     ("start", starts::measure),
     ("resident", resident::measure),
     ("generator", generators::measure),
     ("reload", reload::measure),
+    ("boot", boots::measure),
 ];
 
 fn main() -> ExitCode {
@@ -70,7 +72,7 @@ fn outside(wanted: &[String]) -> Result<()> {
     }
     let load = fs::read_to_string("/proc/loadavg")?;
     let load = load.split(' ').next().unwrap_or_default();
-    eprintln!("measuring for some three minutes, on a machine with a load of {load}");
+    eprintln!("measuring for some six minutes, on a machine with a load of {load}");
 
     let machine = Machine::prepare(Root::Debian13, "bench").busybox_rootfs(ROOTFS).boot();
     machine
