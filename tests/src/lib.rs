@@ -28,6 +28,7 @@
 
 mod command;
 mod evidence;
+mod inside;
 mod leaks;
 mod machine;
 mod preparation;
@@ -37,6 +38,7 @@ mod skip;
 mod systemctl;
 
 pub use command::{Command, Output, Running};
+pub use inside::Inside;
 pub use leaks::Snapshot;
 pub use machine::Machine;
 pub use preparation::Preparation;

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machine: made by a boot, used by tests, gone when dropped.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::command::{Command, Output};
+use crate::inside::Inside;
 use crate::preparation::Preparation;
-use crate::seed::BUSYBOX_ROOTFS;
 use crate::{Root, evidence};
 
-/// A running systemd.
+/// A running systemd, in namespaces of its own. What can be asked of it is in [`Inside`], too.
 pub struct Machine {
     name: String,
     dir: PathBuf,
@@ -89,75 +90,6 @@ impl Machine {
         Command::new(self, argv)
     }
 
-    /// Runs a command inside, to its end.
-    ///
-    /// # Panics
-    /// When it cannot be started, or misses its deadline.
-    #[track_caller]
-    pub fn run<S: AsRef<OsStr>>(&self, argv: impl IntoIterator<Item = S>) -> Output {
-        self.command(argv).run()
-    }
-
-    /// Runs a shell script inside, to its end.
-    ///
-    /// # Panics
-    /// When it cannot be started, or misses its deadline.
-    #[track_caller]
-    pub fn shell(&self, script: &str) -> Output {
-        self.run(["sh", "-c", script])
-    }
-
-    /// Writes a file inside, with the directories above it; an older file is replaced, not written into.
-    ///
-    /// # Panics
-    /// When it cannot.
-    #[track_caller]
-    pub fn write_file(&self, path: impl AsRef<Path>, mode: u32, text: impl AsRef<[u8]>) {
-        let mode = format!("{mode:o}");
-        let path = path.as_ref().as_os_str();
-        self.command([
-            "install".as_ref(),
-            "-D".as_ref(),
-            "-m".as_ref(),
-            mode.as_ref(),
-            "/dev/stdin".as_ref(),
-            path,
-        ])
-        .stdin(text)
-        .run()
-        .succeeds();
-    }
-
-    /// Reads a file inside.
-    ///
-    /// # Panics
-    /// When it cannot.
-    #[track_caller]
-    #[must_use]
-    pub fn read_file(&self, path: impl AsRef<Path>) -> String {
-        self.run(["cat".as_ref(), path.as_ref().as_os_str()]).succeeds().stdout
-    }
-
-    /// Writes a container's config, `/etc/ct/containers/NAME.toml`; PID 1 hears of it by [`Machine::daemon_reload`].
-    ///
-    /// # Panics
-    /// When it cannot.
-    #[track_caller]
-    pub fn container(&self, name: &str, toml: &str) {
-        self.write_file(format!("/etc/ct/containers/{name}.toml"), 0o644, toml);
-    }
-
-    /// Makes a root filesystem of busybox for a container. `/srv` and `/var/lib/ct` are plain file systems,
-    /// fit for the upper layer of an overlay; the rest is an overlay itself.
-    ///
-    /// # Panics
-    /// When it cannot.
-    #[track_caller]
-    pub fn busybox_rootfs(&self, path: impl AsRef<Path>) {
-        let path = path.as_ref().as_os_str();
-        self.run(["sh".as_ref(), "-c".as_ref(), BUSYBOX_ROOTFS.as_ref(), "sh".as_ref(), path]).succeeds();
-    }
-
     /// What the boot, PID 1 and the generators wrote to the console.
     #[must_use]
     pub fn console(&self) -> String {
@@ -172,6 +104,21 @@ impl Machine {
         let cgroup = self.cgroup().join("harness").join(number.to_string());
         fs::create_dir_all(&cgroup)?;
         Ok(cgroup)
+    }
+}
+
+impl Inside for Machine {
+    #[track_caller]
+    fn run_inside(&self, argv: Vec<OsString>, stdin: &[u8]) -> Output {
+        self.command(argv).stdin(stdin).run()
+    }
+}
+
+impl Deref for Machine {
+    type Target = dyn Inside;
+
+    fn deref(&self) -> &Self::Target {
+        self
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{Machine, Output};
+use crate::{Inside, Output};
 
 /// How long a state may take to come; a state that is there already costs one look.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at a state.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-impl Machine {
+impl dyn Inside {
     /// Has PID 1 run the generators and load all units anew.
     ///
     /// # Panics
