@@ -37,7 +37,7 @@ WANTS = /usr/lib/systemd/system/multi-user.target.wants
 # journalctl reads a database made from the catalogs. Below DESTDIR that is the package's to do where it is installed.
 UPDATE_CATALOG = $(if $(DESTDIR),,$(if $(shell command -v journalctl),journalctl --update-catalog))
 
-.PHONY: help build install uninstall deps demo lint test bench check clean
+.PHONY: help build install uninstall deps demo lint test check-vm bench check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -74,6 +74,9 @@ lint: ## formatting, clippy and rustdoc, warnings being errors
 
 test: build ## every test, those on booted machines too (as root), and their sum as the last line
 	CARGO="$(CARGO)" CARGO_FLAGS="$(CARGO_FLAGS)" tests/run.sh
+
+check-vm: build ## of these tests, those on a virtual machine: memory, tasks, negative oom scores, raised limits (as root)
+	CARGO="$(CARGO)" CARGO_FLAGS="$(CARGO_FLAGS)" tests/run.sh --test virtual_machine
 
 # `make bench BENCH="start reload"` measures these sections alone. See docs/performance.md.
 bench: build ## start, memory, generators beside the bare runtime and Quadlet (as root); also in target/bench.md

@@ -9,6 +9,7 @@ export DEBIAN_FRONTEND=noninteractive
 build="ca-certificates gcc libc6-dev make"
 machines="systemd dbus util-linux mount passwd procps iproute2 crun runc busybox-static uidmap strace catatonit lxcfs"
 debian13="mmdebstrap debian-archive-keyring"
+virtual="qemu-system-x86 e2fsprogs"
 rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
 apt_install() {
@@ -28,13 +29,16 @@ rust_is_ready() {
 }
 
 if ! command -v dpkg-query >/dev/null; then
-  echo "deps: not a Debian; needed: $build $machines $debian13, Rust $rust with clippy and rustfmt" >&2
+  echo "deps: not a Debian; needed: $build $machines $debian13 $virtual, Rust $rust with clippy and rustfmt" >&2
   rust_is_ready
   exit
 fi
 
+# The virtual machine has a kernel for this architecture alone.
+[ "$(dpkg --print-architecture)" = amd64 ] || virtual=
+
 missing=
-for package in $build $machines $debian13; do
+for package in $build $machines $debian13 $virtual; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
 done
 # shellcheck disable=SC2086 # a list

@@ -2,9 +2,9 @@
 //! What a failed test leaves to be read, in `target/ct-tests/NAME/`.
 
 use std::fs;
-use std::time::Duration;
+use std::path::Path;
 
-use crate::Machine;
+use crate::Output;
 
 /// File name, and the shell script whose output goes there.
 const FILES: [(&str, &str); 3] = [
@@ -20,17 +20,16 @@ const FILES: [(&str, &str); 3] = [
     ),
 ];
 
-/// Never panics: it runs while a test does.
-pub(crate) fn save(machine: &Machine) {
-    let dir = machine.results();
-    for (name, script) in FILES {
-        let text = match machine.command(["sh", "-c", script]).deadline(Duration::from_secs(10)).try_run() {
+/// Keeps what these scripts print. Never panics: it runs while a test does.
+pub(crate) fn save(name: &str, dir: &Path, run: impl Fn(&str) -> Result<Output, String>) {
+    for (file, script) in FILES {
+        let text = match run(script) {
             Ok(output) => output.stdout + &output.stderr,
             Err(error) => error,
         };
-        if let Err(error) = fs::write(dir.join(name), text) {
-            eprintln!("cannot keep the {name} of {}: {error}", machine.name());
+        if let Err(error) = fs::write(dir.join(file), text) {
+            eprintln!("cannot keep the {file} of {name}: {error}");
         }
     }
-    eprintln!("journal, state, generated units and console of {}: {}", machine.name(), dir.display());
+    eprintln!("journal, state, generated units and console of {name}: {}", dir.display());
 }

@@ -24,6 +24,9 @@
 //! Two forms more: `fn name(root: Root)` boots for itself (with files already there, by [`Machine::prepare`]),
 //! and a plain `#[test]` may call [`Machine::boot`] where one root is enough.
 //!
+//! A [`VirtualMachine`] is slower by far, and has what namespaces lack: all controllers of cgroup v2 and every
+//! capability. One boot serves all the tests of `tests/tests/virtual_machine/`; see [`on_the_virtual_machine!`].
+//!
 //! When a test fails, journal, generated units and console of its machine are in `target/ct-tests/NAME/`.
 
 mod command;
@@ -36,6 +39,7 @@ mod root;
 mod seed;
 mod skip;
 mod systemctl;
+mod virtual_machine;
 
 pub use command::{Command, Output, Running};
 pub use inside::Inside;
@@ -44,6 +48,7 @@ pub use machine::Machine;
 pub use preparation::Preparation;
 pub use root::Root;
 pub use skip::{test_name, unless_skipped};
+pub use virtual_machine::{VirtualMachine, on_virtual_machine};
 
 /// Makes one test for each [`Root`] of one body: `NAME::host` and `NAME::debian13`.
 ///
@@ -78,6 +83,41 @@ macro_rules! on_every_machine {
                 fn debian13() {
                     $crate::unless_skipped($crate::Root::Debian13, body);
                 }
+            }
+        )+
+    };
+}
+
+/// Makes one test of each body, all on the same virtual machine, one after the other.
+///
+/// To add one, write it into a file of `tests/tests/virtual_machine/`, or into a new one that `main.rs` there names:
+///
+/// ```no_run
+/// ct_tests::on_the_virtual_machine! {
+///     fn the_score_may_be_negative(machine: &VirtualMachine) {
+///         machine.container("web", "root.path = \"/srv/rootfs\"\noom.score_adjust = -500\n");
+///         machine.daemon_reload();
+///         machine.start("ct@web");
+///         let pid = machine.main_pid("ct@web");
+///         assert_eq!(machine.read_file(format!("/proc/{pid}/oom_score_adj")), "-500\n");
+///     }
+/// }
+/// ```
+///
+/// The words are those of every machine ([`Inside`]); `/srv/rootfs` is a busybox root, and `ct-web` an account with
+/// subordinate ids. After each test all containers are stopped, and what they leave fails it; all else that a test
+/// changes, the next one finds. A command costs a third of a second: prefer a script to several. A package that a
+/// test needs goes into `PACKAGES` of `tests/src/virtual_machine/image.rs`. What the machine needs and this computer
+/// lacks fails in CI (`CI` is set), and is a counted SKIP elsewhere.
+#[macro_export]
+macro_rules! on_the_virtual_machine {
+    ($($(#[doc = $doc:literal])* fn $name:ident($machine:ident: &$VirtualMachine:path) $body:block)+) => {
+        $(
+            $(#[doc = $doc])*
+            #[test]
+            fn $name() {
+                fn body($machine: &$VirtualMachine) $body
+                $crate::on_virtual_machine(body);
             }
         )+
     };

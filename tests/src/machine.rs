@@ -7,6 +7,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::command::{Command, Output};
 use crate::inside::Inside;
@@ -126,7 +127,9 @@ impl Drop for Machine {
     fn drop(&mut self) {
         let failed = std::thread::panicking();
         if failed && self.pid != 0 {
-            evidence::save(self);
+            evidence::save(&self.name, &self.dir, |script| {
+                self.command(["sh", "-c", script]).deadline(Duration::from_secs(10)).try_run()
+            });
         }
         drop(self.lifeline.take());
         let gone = self.guard.wait().is_ok_and(|status| status.success());

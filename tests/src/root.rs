@@ -55,50 +55,60 @@ pub(crate) fn results_dir() -> PathBuf {
 }
 
 fn cached_debian13() -> Result<PathBuf, String> {
+    cached("trixie", PACKAGES, |dir| mmdebstrap(PACKAGES, dir))
+}
+
+/// A directory of `CT_TEST_CACHE`, made if need be. By its recipe: a build of another age beside this one goes on
+/// using its own.
+pub(crate) fn cached(
+    name: &str,
+    recipe: &str,
+    make: impl Fn(&Path) -> Result<(), String>,
+) -> Result<PathBuf, String> {
     let cache =
         std::env::var_os("CT_TEST_CACHE").map_or_else(|| PathBuf::from("/var/cache/ct-tests"), PathBuf::from);
-    // By its recipe: a build of another age beside this one goes on using its own.
-    let mut recipe = DefaultHasher::new();
-    PACKAGES.hash(&mut recipe);
-    let root = cache.join(format!("trixie-{:016x}", recipe.finish()));
-    make_debian13(&cache, &root).map_err(|error| format!("no Debian 13 in {}: {error}", root.display()))?;
-    Ok(root)
+    let mut hash = DefaultHasher::new();
+    recipe.hash(&mut hash);
+    let dir = cache.join(format!("{name}-{:016x}", hash.finish()));
+    make_once(&cache, &dir, make).map_err(|error| format!("no Debian 13 in {}: {error}", dir.display()))?;
+    Ok(dir)
 }
 
 /// One test process makes it, the others wait at the lock; it appears whole or not at all.
-fn make_debian13(cache: &Path, root: &Path) -> Result<(), String> {
+fn make_once(cache: &Path, dir: &Path, make: impl Fn(&Path) -> Result<(), String>) -> Result<(), String> {
     fs::create_dir_all(cache).map_err(|error| format!("cannot make the directory: {error}"))?;
     let lock = File::create(cache.join("lock")).map_err(|error| format!("cannot open the lock: {error}"))?;
     flock(&lock, FlockOperation::LockExclusive).map_err(|error| format!("cannot lock: {error}"))?;
-
-    let recipe = root.join("etc/ct-tests-packages");
-    if fs::read_to_string(&recipe).is_ok_and(|made_with| made_with == PACKAGES) {
+    if dir.is_dir() {
         return Ok(());
     }
-    let new = root.with_extension("new");
-    for stale in [root, &new] {
-        match fs::remove_dir_all(stale) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(format!("cannot remove {}: {error}", stale.display()));
-            }
-            _ => {}
+    let new = dir.with_extension("new");
+    match fs::remove_dir_all(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(format!("cannot remove {}: {error}", new.display()));
         }
+        _ => {}
     }
+    make(&new)?;
+    fs::rename(&new, dir).map_err(|error| format!("cannot put it in place: {error}"))
+}
+
+/// A Debian 13 of these packages and what they need.
+pub(crate) fn mmdebstrap(packages: &str, root: &Path) -> Result<(), String> {
     // In namespaces of its own: killed, it leaves neither a process nor the host's /dev mounted below a directory
     // that the next try removes.
     let made = Command::new("setpriv")
         .args("--pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc".split(' '))
         .args(["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"])
         .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
-        .arg(format!("--include={PACKAGES}"))
+        .arg(format!("--include={packages}"))
         .arg("trixie")
-        .arg(&new)
+        .arg(root)
+        .env("INITRD", "No") // for a kernel's own scripts: no machine of these boots from one
         .output()
         .map_err(|error| format!("cannot run mmdebstrap: {error}"))?;
     if !made.status.success() {
         return Err(format!("mmdebstrap: {}\n{}", made.status, String::from_utf8_lossy(&made.stderr)));
     }
-    fs::write(new.join("etc/ct-tests-packages"), PACKAGES)
-        .and_then(|()| fs::rename(&new, root))
-        .map_err(|error| format!("cannot put it in place: {error}"))
+    Ok(())
 }

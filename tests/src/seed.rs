@@ -83,7 +83,7 @@ fn newer_source(program: &Path) -> Option<PathBuf> {
     sources.into_iter().find(|source| modified(source) > built)
 }
 
-fn succeeds(command: &mut Command) -> std::io::Result<()> {
+pub(crate) fn succeeds(command: &mut Command) -> std::io::Result<()> {
     let output = command.output()?;
     if output.status.success() {
         return Ok(());

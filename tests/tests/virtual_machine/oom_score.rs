@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Is the oom score the configured one, also below 0, which only a privileged process may set?
+
+use ct_tests::{VirtualMachine, on_the_virtual_machine};
+
+use crate::{SLEEPS, WAYS, container, of_each_process};
+
+on_the_virtual_machine! {
+    fn a_negative_score_is_the_whole_containers(machine: &VirtualMachine) {
+        for (name, keys) in WAYS {
+            container(machine, name, keys, SLEEPS, "oom.score_adjust = -500\n");
+        }
+        machine.daemon_reload();
+        for (name, _) in WAYS {
+            machine.start(&format!("ct@{name}"));
+            let scores = of_each_process(machine, name, 2, "cat /proc/$pid/oom_score_adj");
+            assert_eq!(scores, ["-500\n"; 2], "{name}");
+        }
+    }
+
+    fn without_a_score_it_is_0(machine: &VirtualMachine) {
+        container(machine, "plain", "", SLEEPS, "");
+        machine.daemon_reload();
+        machine.start("ct@plain");
+        assert_eq!(of_each_process(machine, "plain", 2, "cat /proc/$pid/oom_score_adj"), ["0\n"; 2]);
+    }
+
+    fn nothing_of_ct_stays(machine: &VirtualMachine) {
+        for (name, keys) in [WAYS[1], WAYS[3]] {
+            container(machine, name, keys, SLEEPS, "");
+        }
+        machine.daemon_reload();
+        machine.run(["systemctl", "start", "ct@crun-account", "ct@runc-account"]).succeeds();
+        let left = machine.shell("pgrep -a 'ct-|crun|runc|newuidmap'; cat /sys/fs/cgroup/ct.slice/*/supervisor/cgroup.procs");
+        assert_eq!(left.stdout, "", "no helper and no runtime should be left beside two containers");
+    }
+}
