@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
 
-use crate::container::{Container, Digest, Network};
+use crate::container::{AccountName, Container, Digest, IdMap, Network};
 use crate::document::{self, SourceMap};
 use crate::fragment::PodFragment;
 use crate::name::PodName;
@@ -24,6 +24,10 @@ pub struct Pod {
     pub name: PodName,
     /// `Description=` of the unit.
     pub description: Option<String>,
+    /// The host account that the namespaces belong to, and that runs the runtimes of the members; `None` for root.
+    pub account: Option<AccountName>,
+    /// The user namespace that the members share, if there is one; an account has one without this, too.
+    pub idmap: Option<IdMap>,
     /// What the members share.
     pub share: Share,
     /// The host name of the shared uts namespace.
@@ -69,6 +73,8 @@ pub struct Membership {
     pub hostname: Option<Place>,
     /// Where the container has a network of its own.
     pub network: Option<Place>,
+    /// Where the container has a user namespace of its own.
+    pub idmap: Option<Place>,
     /// Where it is given to an account.
     pub account: Option<Place>,
 }
@@ -149,7 +155,7 @@ impl Pods {
                 unusable(format!("the pod {} cannot be used: {first}", membership.pod), None)
             }
             Some(Ok(pod)) => {
-                let problems = conflicts(membership, pod);
+                let problems = conflicts(container, membership, pod);
                 if problems.is_empty() { Ok(Some(pod)) } else { Err(problems) }
             }
         }
@@ -157,7 +163,7 @@ impl Pods {
 }
 
 /// What a container says for itself although its pod says it for all.
-fn conflicts(membership: &Membership, pod: &Pod) -> Vec<Problem> {
+fn conflicts(container: &Container, membership: &Membership, pod: &Pod) -> Vec<Problem> {
     let name = &pod.name;
     let mut problems = Vec::new();
     let mut conflict = |place: &Option<Place>, key: &str, there: bool, reason: String, hint: String| {
@@ -180,17 +186,39 @@ fn conflicts(membership: &Membership, pod: &Pod) -> Vec<Problem> {
         "set [network] in the pod, or leave \"net\" out of its share".to_owned(),
     );
     conflict(
-        &membership.account,
-        "user",
-        pod.pins_any(),
-        format!("an account cannot join the namespaces of the pod {name}, which are root's"),
-        "set share = [] in the pod, or use [idmap] in place of user".to_owned(),
+        &membership.idmap,
+        "idmap",
+        pod.has_user_namespace(),
+        format!("the members of the pod {name} share one user namespace"),
+        "set [idmap] in the pod".to_owned(),
+    );
+    let owner = |account: &Option<AccountName>| match account {
+        None => "root".to_owned(),
+        Some(AccountName::Name(name)) => name.clone(),
+        Some(AccountName::Uid(uid)) => uid.to_string(),
+    };
+    let (own, pods) = (owner(&container.account), owner(&pod.account));
+    let (place, key) = match &membership.account {
+        Some(place) => (place, "user"),
+        None => (&membership.place, "pod"),
+    };
+    conflict(
+        &Some(place.clone()),
+        key,
+        pod.pins_any() && own != pods,
+        format!("{own} cannot join the namespaces of the pod {name}, which are {pods}'s"),
+        format!("set user = {pods:?} here, or user = {own:?} in the pod"),
     );
     problems.sort_by(|a, b| (&a.file, a.position).cmp(&(&b.file, b.position)));
     problems
 }
 
 impl Pod {
+    /// Whether the members share a user namespace, in which they join the others.
+    pub fn has_user_namespace(&self) -> bool {
+        self.account.is_some() || self.idmap.is_some()
+    }
+
     /// Whether the pod has any namespace for its members to join.
     pub fn pins_any(&self) -> bool {
         self.pins_network() || self.share.ipc || self.share.uts

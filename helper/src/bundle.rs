@@ -352,7 +352,11 @@ fn replace(
 /// The namespaces of a pod besides the network, in place of the container's own.
 fn join_namespaces(linux: &mut Linux, joined: &Joined) -> Result<(), Error> {
     let mut namespaces = linux.namespaces().clone().unwrap_or_default();
-    for (typ, path) in [(LinuxNamespaceType::Ipc, &joined.ipc), (LinuxNamespaceType::Uts, &joined.uts)] {
+    for (typ, path) in [
+        (LinuxNamespaceType::Ipc, &joined.ipc),
+        (LinuxNamespaceType::Uts, &joined.uts),
+        (LinuxNamespaceType::User, &joined.user),
+    ] {
         if let Some(path) = path {
             replace(&mut namespaces, typ, Some(path))?;
         }

@@ -34,6 +34,7 @@ mod small_init;
 mod start;
 mod sys;
 mod systemd;
+mod user_namespace;
 
 use std::process::exit;
 

@@ -34,7 +34,7 @@ pub(crate) fn defaults(
         &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
     };
     // A user namespace may mount sysfs only with a network namespace of its own: it shows the network's devices.
-    let foreign_network = !matches!(container.network, None | Some(Network::None));
+    let foreign_network = !joined.owns_network && !matches!(container.network, None | Some(Network::None));
     let sys: (&str, &str, &[&str]) = if ids.is_some() && foreign_network {
         ("none", "/sys", &["rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"])
     } else {
@@ -56,7 +56,7 @@ pub(crate) fn defaults(
         one("/sys/fs/cgroup", "cgroup", "cgroup", cgroup)?,
     ];
     // mqueue shows those of the ipc namespace, and only who owns that may mount it. mq_open(3) does without.
-    if ids.is_some() && joined.ipc.is_some() {
+    if ids.is_some() && joined.ipc.is_some() && joined.user.is_none() {
         mounts.retain(|mount| mount.destination() != Path::new("/dev/mqueue"));
     }
     if system_init {

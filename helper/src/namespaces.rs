@@ -32,13 +32,15 @@ pub(crate) enum Kind {
     Net,
     Ipc,
     Uts,
+    /// Whose root has rights over the others, see [`crate::user_namespace`].
+    User,
     /// Not shared as such: it holds the /dev/shm of the pod, see [`crate::shared_memory`].
     Mnt,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Net, Self::Ipc, Self::Uts, Self::Mnt];
+    pub(crate) const ALL: [Self; 5] = [Self::Net, Self::Ipc, Self::Uts, Self::User, Self::Mnt];
 
     /// The name of the file in /proc/PID/ns/.
     pub(crate) fn as_str(self) -> &'static str {
@@ -46,6 +48,7 @@ impl Kind {
             Self::Net => "net",
             Self::Ipc => "ipc",
             Self::Uts => "uts",
+            Self::User => "user",
             Self::Mnt => "mnt",
         }
     }
@@ -55,6 +58,7 @@ impl Kind {
             Self::Net => CloneFlags::CLONE_NEWNET,
             Self::Ipc => CloneFlags::CLONE_NEWIPC,
             Self::Uts => CloneFlags::CLONE_NEWUTS,
+            Self::User => CloneFlags::CLONE_NEWUSER,
             Self::Mnt => CloneFlags::CLONE_NEWNS,
         }
     }
@@ -91,11 +95,18 @@ pub(crate) struct Namespace {
 
 /// Puts this process into a new namespace.
 pub(crate) fn make(kind: Kind) -> Result<Namespace, Error> {
-    unshare(kind.flag()).map_err(|e| Error::system(format!("unshare({:?})", kind.flag()), e))?;
-    if kind == Kind::Net {
-        sys::bring_up_loopback().map_err(|e| Error::system("bring up the loopback device", e))?;
-    }
+    unshare_into(kind)
+        .map_err(|e| Error::system(format!("make a namespace of type {}", kind.as_str()), e))?;
     own(kind)
+}
+
+/// The same without opening it. A network has its loopback device up.
+pub(crate) fn unshare_into(kind: Kind) -> Result<(), Errno> {
+    unshare(kind.flag())?;
+    if kind == Kind::Net {
+        sys::bring_up_loopback().map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))?;
+    }
+    Ok(())
 }
 
 /// Puts this process into a namespace that somebody else made, named by a file.
@@ -114,7 +125,12 @@ pub(crate) fn enter(kind: Kind, path: &Path) -> Result<Namespace, Error> {
 
 /// The namespace that this process is in.
 pub(crate) fn own(kind: Kind) -> Result<Namespace, Error> {
-    let path = format!("/proc/self/ns/{}", kind.as_str());
+    of_process("self", kind)
+}
+
+/// The namespace that a process is in.
+pub(crate) fn of_process(pid: &str, kind: Kind) -> Result<Namespace, Error> {
+    let path = format!("/proc/{pid}/ns/{}", kind.as_str());
     let failed = |e: std::io::Error| Error::system(format!("open {path}"), e);
     let fd = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|e| failed(e.into()))?;

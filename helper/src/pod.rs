@@ -7,24 +7,33 @@
 use std::fs;
 use std::path::PathBuf;
 
-use ct_config::container::{Container, Network};
+use ct_config::container::{Container, IdMap, IdRange, Network};
 use ct_config::name::PodName;
 use ct_config::pod::{Membership, Pod};
 
+use crate::account::{Account, SubordinateIds};
 use crate::claim::RunDirectory;
 use crate::exit::{At, Error, Failure, Step};
 use crate::journal::Journal;
 use crate::namespaces::{self, Id, Kind, Namespace};
-use crate::{notify, read, shared_memory, sys};
+use crate::{notify, read, shared_memory, sys, user_namespace};
 
 /// The network of members that are in the host's, in place of a namespace's id.
 const HOST_NETWORK: &str = "net:host";
+/// Before the three numbers of a line of uid_map.
+const UID: &str = "uid";
+/// Before the three numbers of a line of gid_map.
+const GID: &str = "gid";
 
 /// What a member joins: paths for the runtime.
 #[derive(Debug, Default)]
 pub(crate) struct Joined {
     pub(crate) ipc: Option<PathBuf>,
     pub(crate) uts: Option<PathBuf>,
+    /// The user namespace that the others belong to.
+    pub(crate) user: Option<PathBuf>,
+    /// Whether the network belongs to that one, too.
+    pub(crate) owns_network: bool,
     /// What is mounted at /dev/shm.
     pub(crate) shared_memory: Option<PathBuf>,
 }
@@ -34,19 +43,19 @@ pub(crate) fn start(name: &str, journal: Journal) -> Result<(), Failure> {
     sys::close_on_exec_above_stderr().map_err(|e| Error::system("close_range", e)).at(Step::Claim)?;
     is_the_unit(name).at(Step::Claim)?;
     let pod = read::pod(name, journal).at(Step::Config)?;
-    let namespaces = make(&pod).at(Step::Namespaces)?;
+    let made = make(&pod).at(Step::Namespaces)?;
     // What an earlier run left there, if this one is a restart.
     for kind in Kind::ALL {
         notify::forget_descriptor(kind.as_str()).at(Step::Namespaces)?;
     }
-    for namespace in &namespaces {
+    for namespace in &made.namespaces {
         notify::store_descriptor(namespace.kind.as_str(), &namespace.fd).at(Step::Namespaces)?;
     }
     notify::barrier(|| {}).at(Step::Namespaces)?;
-    for namespace in &namespaces {
+    for namespace in &made.namespaces {
         is_held(namespace).at(Step::Namespaces)?;
     }
-    write_record(&pod, &namespaces).at(Step::Namespaces)
+    write_record(&pod, &made).at(Step::Namespaces)
 }
 
 /// Whether PID 1 runs this process as `ct-pod@NAME.service`, told by the directory that it made for it.
@@ -69,7 +78,43 @@ fn record(name: &PodName) -> PathBuf {
     directory(name).join("namespaces")
 }
 
-fn make(pod: &Pod) -> Result<Vec<Namespace>, Error> {
+/// What a pod is made of.
+struct Made {
+    namespaces: Vec<Namespace>,
+    /// The maps of the user namespace, if there is one.
+    ids: Option<SubordinateIds>,
+}
+
+fn make(pod: &Pod) -> Result<Made, Error> {
+    let mut made = if pod.has_user_namespace() {
+        make_owned(pod)?
+    } else {
+        Made { namespaces: make_of_root(pod)?, ids: None }
+    };
+    if pod.share.ipc {
+        made.namespaces.push(shared_memory::make(&directory(&pod.name))?);
+    }
+    Ok(made)
+}
+
+/// The namespaces of an account.
+fn make_owned(pod: &Pod) -> Result<Made, Error> {
+    let account = pod.account.as_ref().map_or_else(|| Ok(Account::root()), Account::read)?;
+    let kinds = [(Kind::Net, pod.pins_network()), (Kind::Ipc, pod.share.ipc), (Kind::Uts, pod.share.uts)];
+    let kinds: Vec<Kind> = kinds.into_iter().filter(|(_, shared)| *shared).map(|(kind, _)| kind).collect();
+    let ids = ids(pod, &account)?;
+    Ok(Made { namespaces: user_namespace::make(&account, &ids, &kinds, &pod.hostname)?, ids: Some(ids) })
+}
+
+fn ids(pod: &Pod, account: &Account) -> Result<SubordinateIds, Error> {
+    match &pod.idmap {
+        None | Some(IdMap::Auto) => SubordinateIds::read(account),
+        Some(IdMap::Ranges { uid, gid }) => Ok(SubordinateIds { uid: uid.clone(), gid: gid.clone() }),
+    }
+}
+
+/// The namespaces of the host's root.
+fn make_of_root(pod: &Pod) -> Result<Vec<Namespace>, Error> {
     let mut made = Vec::with_capacity(3);
     if pod.share.net {
         match &pod.network {
@@ -80,7 +125,6 @@ fn make(pod: &Pod) -> Result<Vec<Namespace>, Error> {
     }
     if pod.share.ipc {
         made.push(namespaces::make(Kind::Ipc)?);
-        made.push(shared_memory::make(&directory(&pod.name))?);
     }
     if pod.share.uts {
         made.push(namespaces::make(Kind::Uts)?);
@@ -101,24 +145,47 @@ fn is_held(namespace: &Namespace) -> Result<(), Error> {
     }
 }
 
-fn write_record(pod: &Pod, namespaces: &[Namespace]) -> Result<(), Error> {
-    let mut lines: Vec<String> = namespaces.iter().map(|namespace| namespace.id.to_string()).collect();
+fn write_record(pod: &Pod, made: &Made) -> Result<(), Error> {
+    let mut lines: Vec<String> = made.namespaces.iter().map(|namespace| namespace.id.to_string()).collect();
     if pod.share.net && pod.network == Network::Host {
         lines.push(HOST_NETWORK.to_owned());
+    }
+    // A later look at the account's files could find others.
+    for (map, ranges) in made.ids.iter().flat_map(|ids| [(UID, &ids.uid), (GID, &ids.gid)]) {
+        let line = |range: &IdRange| format!("{map} {} {} {}", range.container, range.host, range.count);
+        lines.extend(ranges.iter().map(line));
     }
     let path = record(&pod.name);
     fs::write(&path, lines.join("\n")).map_err(|e| Error::system(format!("write {}", path.display()), e))
 }
 
-/// Joins a container to its pod, if it has one: its network becomes the pod's, and the result is where the rest is.
+/// `uid 0 200000 65536`
+fn parse_id_range(line: &str) -> Option<(&str, IdRange)> {
+    let fields: Vec<&str> = line.split(' ').collect();
+    let [map @ (UID | GID), container, host, count] = fields.as_slice() else { return None };
+    let range =
+        IdRange { container: container.parse().ok()?, host: host.parse().ok()?, count: count.parse().ok()? };
+    Some((map, range))
+}
+
+/// Joins a container to its pod, if it has one: its network and its ids become the pod's, and the result is where the rest is.
 pub(crate) fn join(container: &mut Container, run: &RunDirectory) -> Result<Joined, Error> {
     let mut joined = Joined::default();
     let Some(membership) = container.membership.as_deref() else { return Ok(joined) };
     let mut network = None;
+    let (mut uid, mut gid) = (Vec::new(), Vec::new());
     let directory = run.make("namespaces", 0o711)?;
     for line in read_record(membership)?.lines() {
         if line == HOST_NETWORK {
             network = Some(Network::Host);
+            continue;
+        }
+        if let Some((map, range)) = parse_id_range(line) {
+            if map == UID {
+                uid.push(range)
+            } else {
+                gid.push(range)
+            }
             continue;
         }
         let Some((kind, id)) = Id::parse(line) else { continue };
@@ -133,11 +200,16 @@ pub(crate) fn join(container: &mut Container, run: &RunDirectory) -> Result<Join
             Kind::Mnt => joined.shared_memory = Some(shared_memory::attach(&fd, path)?),
             Kind::Net => network = Some(Network::Namespace(namespaces::bind(&fd, path)?)),
             Kind::Ipc => joined.ipc = Some(namespaces::bind(&fd, path)?),
+            Kind::User => joined.user = Some(namespaces::bind(&fd, path)?),
             Kind::Uts => joined.uts = Some(namespaces::bind(&fd, path)?),
         }
     }
+    joined.owns_network = joined.user.is_some() && matches!(network, Some(Network::Namespace(_)));
     if network.is_some() {
         container.network = network;
+    }
+    if joined.user.is_some() {
+        container.idmap = Some(IdMap::Ranges { uid, gid });
     }
     Ok(joined)
 }

@@ -95,6 +95,47 @@ fn points(machine: &Machine) -> Vec<(String, usize)> {
     points
 }
 
+/// Starts the pod again and again, each time killed at another system call, every n-th of them.
+fn killed_at_points(machine: &Machine, user: &str, step: usize) {
+    prepare(machine);
+    machine
+        .shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid")
+        .succeeds();
+    pod(machine, "shop", user);
+    container(machine, "web", &format!("{user}pod = \"shop\""));
+    machine.daemon_reload();
+    let before = machine.leaks();
+    let points = points(machine);
+    assert!(points.len() > 150, "a pod's start should have more than {} system calls", points.len());
+    let (mut tried, mut killed) = (0, 0);
+    for (call, ordinal) in points.iter().step_by(step) {
+        under_strace(machine, &format!("-o /dev/null -e inject={call}:signal=SIGKILL:when={ordinal}"));
+        tried += 1;
+        let started = machine.try_start("ct@web").status.success();
+        if started {
+            // A call that this time did not come so often.
+            assert_eq!(inside(machine, "web", "hostname"), "shop", "{call} #{ordinal}");
+        } else {
+            killed += 1;
+            assert_eq!(machine.show("ct-pod@shop", "ActiveState"), "failed", "{call} #{ordinal}");
+            // Of the account's two processes it may have been the other, whose end is told.
+            let result = machine.show("ct-pod@shop", "Result");
+            assert!(
+                result == "signal" || result == "exit-code" && !user.is_empty(),
+                "{result}: {call} #{ordinal}"
+            );
+        }
+        machine
+            .shell("systemctl stop ct-pod@shop ct@web; systemctl reset-failed; systemctl stop ct-shop.slice")
+            .succeeds();
+        machine.assert_no_leaks(&before);
+    }
+    assert!(killed > tried * 3 / 4, "{killed} of {tried} starts were killed");
+    machine.shell("rm -r /run/systemd/system/ct-pod@shop.service.d").succeeds();
+    machine.daemon_reload();
+    machine.start("ct@web");
+}
+
 on_every_machine! {
     fn members_share_net_ipc_and_uts_and_others_do_not(machine: &Machine) {
         prepare(machine);
@@ -292,6 +333,94 @@ on_every_machine! {
         }
     }
 
+    fn members_through_an_account_share_its_namespaces(machine: &Machine) {
+        prepare(machine);
+        machine.shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid").succeeds();
+        let uid = machine.shell("id -u ct-web").succeeds().stdout.trim().to_owned();
+        let gid = machine.shell("id -g ct-web").succeeds().stdout.trim().to_owned();
+        let account = "user = \"ct-web\"\nhostname = \"theirs\"\n";
+        // runc without privileges insists on the account as its containers' root.
+        let as_root = format!("{account}[idmap]\nuid = [[0, {uid}, 1], [1, 200000, 65536]]\ngid = [[0, {gid}, 1], [1, 200000, 65536]]\n");
+        for (runtime, toml, root) in [("crun", account, "200000"), ("runc", &as_root, &uid)] {
+            pod(machine, "shop", toml);
+            for name in ["web", "db"] {
+                container(machine, name, &format!("runtime = {runtime:?}\nuser = \"ct-web\"\npod = \"shop\""));
+            }
+            machine.daemon_reload();
+            let before = machine.leaks();
+            machine.start("ct@web");
+            machine.start("ct@db");
+            let ids = |name: &str| {
+                let pid = machine.main_pid(&format!("ct@{name}"));
+                machine.shell(&format!("readlink /proc/{pid}/ns/user; stat -c %u /proc/{pid}")).succeeds().stdout
+            };
+            assert_eq!(namespaces(machine, "db"), namespaces(machine, "web"), "{runtime}");
+            assert_eq!(ids("db"), ids("web"), "{runtime}: one user namespace");
+            assert_eq!(ids("web").lines().nth(1), Some(root), "{runtime}");
+            assert_ne!(ids("web").lines().next(), machine.shell("readlink /proc/1/ns/user").succeeds().stdout.lines().next());
+            // The network is the members' own: its devices are in /sys.
+            assert_eq!(inside(machine, "web", "hostname; ls /sys/class/net; id -u"), "theirs\nlo\n0", "{runtime}");
+            let pid = machine.main_pid("ct@web");
+            machine.shell(&format!("nsenter --net --target {pid} ip -o addr show dev lo | grep -q 127.0.0.1/8")).succeeds();
+            inside(machine, "db", "echo of-db >/dev/shm/x; test -d /dev/mqueue");
+            assert_eq!(inside(machine, "web", "cat /dev/shm/x; stat -c %u /dev/shm/x"), "of-db\n0", "{runtime}");
+            machine.stop("ct-pod@shop");
+            machine.stop("ct-shop.slice");
+            machine.assert_no_leaks(&before);
+        }
+    }
+
+    fn a_pod_may_have_ids_of_its_own(machine: &Machine) {
+        prepare(machine);
+        machine.shell("cp -a /srv/rootfs /srv/mapped && chown -R 300000:300000 /srv/mapped").succeeds();
+        pod(machine, "shop", "[idmap]\nuid = [[0, 300000, 1000]]\ngid = [[0, 300000, 1000]]\n");
+        for runtime in ["crun", "runc"] {
+            machine.container(
+                runtime,
+                &format!("runtime = {runtime:?}\npod = \"shop\"\n[root]\npath = \"/srv/mapped\"\n[process]\n{SLEEP}\n"),
+            );
+        }
+        machine.daemon_reload();
+        machine.start("ct@crun");
+        machine.start("ct@runc");
+        assert_eq!(namespaces(machine, "crun"), namespaces(machine, "runc"));
+        for runtime in ["crun", "runc"] {
+            let pid = machine.main_pid(&format!("ct@{runtime}"));
+            let map = machine.read_file(format!("/proc/{pid}/uid_map"));
+            assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", "300000", "1000"], "{runtime}");
+            // Root inside, and of the network.
+            assert_eq!(inside(machine, runtime, "hostname; cat /sys/class/net/lo/operstate; stat -c %u /"), "shop\nunknown\n0");
+        }
+    }
+
+    fn a_pod_whose_account_cannot_have_one_fails_with_the_reason(machine: &Machine) {
+        prepare(machine);
+        machine.shell("useradd --system no-ids; : >/etc/subuid; : >/etc/subgid").succeeds();
+        pod(machine, "none", "user = \"no-ids\"\n");
+        pod(machine, "typo", "user = \"nobody-here\"\n");
+        pod(machine, "shop", "user = \"no-ids\"\n[idmap]\nuid = [[0, 300000, 1000]]\ngid = [[0, 300000, 1000]]\n");
+        machine.daemon_reload();
+        machine.start("ct.slice");
+        let before = machine.leaks();
+        let none = fails(machine, "ct-pod@none");
+        assert_eq!(none.len(), 1);
+        assert!(none.iter().all(|line| line.starts_with("the account \"no-ids\" has no ids to map in /etc/subuid")), "{none:?}");
+        assert_eq!(machine.show("ct-pod@none", "ExecMainStatus"), "67");
+        assert_eq!(fails(machine, "ct-pod@typo"), ["no account \"nobody-here\" on this host"]);
+        // What the kernel says to the child, and the child's own end, are told as well.
+        for (fault, reason) in [
+            ("unshare:error=ENOSPC:when=1", "unshare(CLONE_NEWUSER): no space left on device"),
+            ("unshare:error=EPERM:when=2", "unshare in the user namespace: operation not permitted"),
+            ("unshare:signal=SIGKILL:when=2", "read from the child: failed to fill whole buffer"),
+        ] {
+            under_strace(machine, &format!("-o /dev/null -e inject={fault}"));
+            machine.try_start("ct-pod@shop").fails();
+            assert_eq!(reasons(machine, "ct-pod@shop").pop().as_deref(), Some(reason), "{fault}");
+        }
+        machine.shell("systemctl reset-failed; systemctl stop 'ct-*.slice'").succeeds();
+        machine.assert_no_leaks(&before);
+    }
+
     fn what_cannot_be_is_said_where_it_is_started(machine: &Machine) {
         prepare(machine);
         machine.shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid").succeeds();
@@ -318,7 +447,7 @@ on_every_machine! {
             (
                 "account",
                 "user = \"ct-web\"\npod = \"shop\"",
-                at("account", "1:8: user: an account cannot join the namespaces of the pod shop, which are root's (set share = [] in the pod, or use [idmap] in place of user)"),
+                at("account", "1:8: user: ct-web cannot join the namespaces of the pod shop, which are root's (set user = \"root\" here, or user = \"ct-web\" in the pod)"),
             ),
             (
                 "slice",
@@ -400,33 +529,10 @@ on_every_machine! {
     }
 
     fn killed_at_any_point_a_pod_leaves_nothing(machine: &Machine) {
-        prepare(machine);
-        pod(machine, "shop", "");
-        container(machine, "web", "pod = \"shop\"");
-        machine.daemon_reload();
-        let before = machine.leaks();
-        let points = points(machine);
-        assert!(points.len() > 150, "a pod's start should have more than {} system calls", points.len());
-        let (mut tried, mut killed) = (0, 0);
-        for (call, ordinal) in points.iter().step_by(5) {
-            under_strace(machine, &format!("-o /dev/null -e inject={call}:signal=SIGKILL:when={ordinal}"));
-            tried += 1;
-            let started = machine.try_start("ct@web").status.success();
-            if started {
-                // A call that this time did not come so often.
-                assert_eq!(inside(machine, "web", "hostname"), "shop", "{call} #{ordinal}");
-            } else {
-                killed += 1;
-                assert_eq!(machine.show("ct-pod@shop", "ActiveState"), "failed", "{call} #{ordinal}");
-                assert_eq!(machine.show("ct-pod@shop", "Result"), "signal", "{call} #{ordinal}");
-            }
-            machine.shell("systemctl stop ct-pod@shop ct@web; systemctl reset-failed; systemctl stop ct-shop.slice").succeeds();
-            machine.assert_no_leaks(&before);
-        }
-        println!("{tried} starts of a pod at {} points, {killed} killed", points.len());
-        assert!(killed > tried * 3 / 4, "{killed} of {tried} starts were killed");
-        machine.shell("rm -r /run/systemd/system/ct-pod@shop.service.d").succeeds();
-        machine.daemon_reload();
-        machine.start("ct@web");
+        killed_at_points(machine, "", 7);
+    }
+
+    fn killed_at_any_point_a_pod_of_an_account_leaves_nothing(machine: &Machine) {
+        killed_at_points(machine, "user = \"ct-web\"\n", 11);
     }
 }

@@ -2,9 +2,10 @@
 //! The keys of a pod's file.
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::value::table;
-use super::{List, Network, Settings, Text};
+use super::{IdMap, List, Network, Scalar, Settings, Text};
 
 /// One pod file.
 #[derive(Debug, Default, Deserialize)]
@@ -12,6 +13,11 @@ use super::{List, Network, Settings, Text};
 pub struct PodFragment {
     /// `Description=` of the pod's unit.
     pub description: Option<Text>,
+    /// The host account that runs the runtimes of the members, to which the namespaces belong; default root.
+    pub user: Option<Spanned<Scalar>>,
+    /// The user namespace of all members.
+    #[serde(default, deserialize_with = "table")]
+    pub idmap: Option<IdMap>,
     /// The host name of all members; default the pod's name.
     pub hostname: Option<Text>,
     /// Which of net, ipc and uts the members share; default all three.

@@ -42,7 +42,12 @@ pub(crate) fn pod(
     {
         check.hint(hostname, "hostname", "has no effect, the members share no host name", say_share("uts"));
     }
+    let mapped = fragment.idmap.as_ref().and_then(|idmap| idmap.uid.as_ref().or(idmap.gid.as_ref()));
+    let owner = fragment.user.as_ref().map(|user| ("user", user.span()));
+    let owner = owner.or(mapped.map(|ids| ("idmap", ids.span())));
     let pod = Pod {
+        account: fragment.user.and_then(|user| check.account(&user)),
+        idmap: fragment.idmap.and_then(|idmap| check.idmap(idmap)),
         description: fragment.description.map(|text| text.into_inner()).filter(|text| !text.is_empty()),
         hostname: fragment.hostname.map_or_else(|| name.to_string(), |text| check.hostname(text)),
         network: fragment.network.and_then(|network| check.network(network)).unwrap_or(Network::None),
@@ -52,6 +57,14 @@ pub(crate) fn pod(
         files,
         digest,
     };
+    if let Some((key, span)) = owner.filter(|_| pod.has_user_namespace()) {
+        if !pod.pins_any() {
+            check.at(&span, key, "has no effect, the members share no namespaces", None);
+        } else if let Network::Namespace(path) = &pod.network {
+            let reason = format!("{} is root's, and cannot be joined with other ids", path.display());
+            check.at(&span, key, &reason, None);
+        }
+    }
     problems.is_empty().then_some(pod)
 }
 
@@ -96,6 +109,11 @@ impl Check<'_> {
             hostname: own(fragment.hostname.as_ref()),
             network: own(network),
             // Never given way: it would run as root what was not meant to.
+            idmap: fragment
+                .idmap
+                .as_ref()
+                .and_then(|idmap| idmap.uid.as_ref().or(idmap.gid.as_ref()))
+                .map(|ids| self.map.place(&ids.span())),
             account: fragment.user.as_ref().map(|user| self.map.place(&user.span())),
         })
     }

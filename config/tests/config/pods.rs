@@ -70,6 +70,12 @@ fn all_that_is_wrong_with_a_pod_is_said_at_once() {
     ];
     let text = "share = [\"ipc\"]\nhostname = \"x\"\nnetwork.mode = \"host\"";
     assert_eq!(only(&root, text).unwrap_err(), want);
+    let alone = "user = \"ct-web\"\nshare = []";
+    let want = "shop.toml:1:8: user: has no effect, the members share no namespaces";
+    assert_eq!(only(&root, alone).unwrap_err(), [want]);
+    let path = "user = \"ct-web\"\nnetwork.mode = \"ns:/run/netns/x\"";
+    let want = "shop.toml:1:8: user: /run/netns/x is root's, and cannot be joined with other ids";
+    assert_eq!(only(&root, path).unwrap_err(), [want]);
     assert_eq!(
         only(&root, "share = \"net\"").unwrap_err(),
         ["shop.toml:1:9: share: must be a list, not the string \"net\""]
@@ -162,5 +168,25 @@ fn what_only_some_pods_allow_is_checked_against_the_pod() {
     assert_eq!(keys("[\"net\", \"ipc\", \"uts\"]"), ["hostname", "user", "network.mode"]);
     assert_eq!(keys("[\"uts\"]"), ["hostname", "user"]);
     assert_eq!(keys("[\"net\"]"), ["user", "network.mode"]);
+    let reasons = |toml: &str, own: &str| -> Vec<String> {
+        only(&root, toml).unwrap_or_else(|reasons| panic!("{toml}: {reasons:?}"));
+        let container = root.only(&format!("pod = \"shop\"\n{own}\n{MINIMAL}")).unwrap();
+        match Pods::scan(&root.path("/")).join(&container) {
+            Ok(_) => Vec::new(),
+            Err(problems) => {
+                problems.iter().map(|p| p.to_string().replace("/etc/ct/containers/", "")).collect()
+            }
+        }
+    };
+    let idmap = "idmap = { uid = [[0, 1000, 9]], gid = [[0, 1000, 9]] }";
+    assert_eq!(reasons("user = \"ct-web\"", "user = \"ct-web\""), Vec::<String>::new());
+    assert_eq!(reasons("user = \"root\"", ""), Vec::<String>::new());
+    assert_eq!(reasons("", idmap), Vec::<String>::new(), "root joins before it enters its own");
+    let want = "web.toml:1:7: pod: root cannot join the namespaces of the pod shop, which are ct-web's \
+                (set user = \"ct-web\" here, or user = \"root\" in the pod)";
+    assert_eq!(reasons("user = \"ct-web\"", ""), [want]);
+    let want =
+        "web.toml:2:17: idmap: the members of the pod shop share one user namespace (set [idmap] in the pod)";
+    assert_eq!(reasons(idmap, idmap), [want]);
     assert_eq!(keys("[]"), Vec::<String>::new(), "a slice is all that is left to share");
 }
