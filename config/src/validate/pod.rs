@@ -93,7 +93,7 @@ impl Check<'_> {
         Share { net: has("net"), ipc: has("ipc"), uts: has("uts") }
     }
 
-    /// The pod of a container. What [defaults] of the host say gives way to it, what the container itself says does not.
+    /// The pod of a container. What the defaults of the host say gives way to it, what the container itself says does not.
     pub(super) fn membership(&mut self, fragment: &Fragment) -> Option<Membership> {
         let text = fragment.pod.as_ref()?;
         let pod = self.parsed(text, "pod", PodName::parse(text.get_ref()))?;
