@@ -82,6 +82,11 @@ pub(crate) enum Error {
     Bundle { path: PathBuf, reason: String },
     #[error("/{0} of the root file system is a symbolic link")]
     LinkInRootfs(&'static str),
+    /// `root.idmap` where kernel or file system cannot.
+    #[error(
+        "cannot mount {what} with the container's ids (chown the files and set root.idmap = false instead)"
+    )]
+    NoIdMappedMount { what: String, source: io::Error },
     #[error("no such {what}: {}", path.display())]
     Missing { what: Named, path: PathBuf, source: io::Error },
     /// An account of the host.
@@ -179,9 +184,9 @@ impl Error {
             Self::RuntimeMissing { .. } | Self::NoSmallInit { .. } => 69,
             Self::RuntimeFailed { .. } => 70,
             Self::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 77,
-            Self::System { .. } | Self::Interrupted(_) => 71,
             Self::HookFailed { .. } | Self::StopCommand { .. } => 73,
             Self::NotReady { .. } => 75,
+            Self::System { .. } | Self::Interrupted(_) | Self::NoIdMappedMount { .. } => 71,
             Self::AlreadyStarting { .. } | Self::NotItsUnit { .. } | Self::NoUnifiedHierarchy { .. } => 77,
             Self::Pod(error) => error.code(),
             Self::Config(_)
@@ -211,6 +216,7 @@ impl Error {
             Self::Pod(_) => Message::PodFailed,
             Self::Bundle { .. } => Message::BundleBroken,
             Self::LinkInRootfs(_) => Message::LinkInRootfs,
+            Self::NoIdMappedMount { .. } => Message::NoIdMappedMount,
             Self::Missing { what, .. } => what.missing(),
             Self::NoAccount(_) => Message::NoAccount,
             Self::NoIds(_) => Message::NoIds,

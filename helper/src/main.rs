@@ -15,6 +15,7 @@ mod exit;
 mod handover;
 mod hooks;
 mod identity;
+mod idmapped;
 mod inside;
 mod job;
 mod journal;

@@ -57,6 +57,8 @@ messages! {
     NoLayer = "2f15090aa42a4a239c811767185a17ca";
     /// /dev, /proc or /sys of the root file system is a link.
     LinkInRootfs = "8a9025a1ceb7427aae6641868c728fbc";
+    /// The kernel refuses an id-mapped mount for `root.idmap`.
+    NoIdMappedMount = "4749d95185ce49259bd5ee5de01ceadd";
     /// `root.bundle` is no directory, or has no config.json.
     NoBundle = "bead647a89134baaaa9b46a31dadaef1";
     /// config.json of the bundle cannot be used.

@@ -18,6 +18,8 @@ use nix::unistd::{Gid, Uid, chown};
 use crate::claim::RunDirectory;
 use crate::confined;
 use crate::exit::{Error, Named};
+use crate::identity::Identity;
+use crate::idmapped::{Below, IdMappedMounts};
 
 /// The host ids of the container's root, who must own what an empty upper layer begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,21 +59,32 @@ pub(crate) fn mount_root(
     root: &Root,
     bundle_root: Option<&Path>,
     run: &RunDirectory,
-    owner: Owner,
+    identity: &Identity,
 ) -> Result<Rootfs, Error> {
     let target = run.make("rootfs", 0o755)?;
     let writable = root.writable.unwrap_or_default();
-    match &root.source {
-        RootSource::Path(path) | RootSource::Bundle(path) => {
-            let lower = open_directory(Named::Rootfs, bundle_root.unwrap_or(path))?;
-            mount_directory(&lower, writable, &target, run, owner)?;
+    let mut mapped = root.idmap.then(|| IdMappedMounts::prepare(identity, run)).transpose()?;
+    let mut open = |what, path: &Path, below| {
+        let directory = open_directory(what, path)?;
+        match &mut mapped {
+            Some(mapped) => mapped.mount(&directory, &format!("{what} {}", path.display()), below),
+            None => Ok(directory),
         }
-        RootSource::Layers(layers) => {
+    };
+    match (&root.source, writable) {
+        (RootSource::Path(path) | RootSource::Bundle(path), Writable::Persistent) => {
+            bind(&open(Named::Rootfs, bundle_root.unwrap_or(path), Below::Included)?, &target)?;
+        }
+        (RootSource::Path(path) | RootSource::Bundle(path), _) => {
+            let lower = open(Named::Rootfs, bundle_root.unwrap_or(path), Below::LeftOut)?;
+            mount_layers(&[lower], writable, &target, run, identity.owner)?;
+        }
+        (RootSource::Layers(layers), _) => {
             let lower = layers
                 .iter()
-                .map(|path| open_directory(Named::Layer, path))
+                .map(|path| open(Named::Layer, path, Below::LeftOut))
                 .collect::<Result<Vec<OwnedFd>, Error>>()?;
-            mount_layers(&lower, writable, &target, run, owner)?;
+            mount_layers(&lower, writable, &target, run, identity.owner)?;
         }
     }
     let directory = open_directory(Named::Rootfs, &target)?;
@@ -98,21 +111,6 @@ fn refuse_links(directory: &OwnedFd) -> Result<(), Error> {
 
 fn open_directory(what: Named, path: &Path) -> Result<OwnedFd, Error> {
     confined::host_directory(path).map_err(|source| Error::open(what, path, source))
-}
-
-fn mount_directory(
-    lower: &OwnedFd,
-    writable: Writable,
-    target: &Path,
-    run: &RunDirectory,
-    owner: Owner,
-) -> Result<(), Error> {
-    match writable {
-        Writable::Persistent => bind(lower, target),
-        Writable::Ephemeral | Writable::No => {
-            mount_layers(std::slice::from_ref(lower), writable, target, run, owner)
-        }
-    }
 }
 
 fn mount_layers(

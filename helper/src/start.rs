@@ -146,7 +146,7 @@ fn mount_rootfs(
     if identity.ids.is_some() {
         run.open_for_traversal()?;
     }
-    rootfs::mount_root(&container.root, bundle_root.as_deref(), run, identity.owner)
+    rootfs::mount_root(&container.root, bundle_root.as_deref(), run, identity)
 }
 
 /// Makes the groups below the unit's, and gives the container's to whom it belongs.

@@ -88,6 +88,26 @@ pub(crate) fn bring_up_loopback() -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// mount_setattr(2): what is said of a mount, and with `AT_RECURSIVE` of all below it, from a descriptor of its root.
+pub(crate) fn mount_setattr(
+    mount: BorrowedFd<'_>,
+    flags: i32,
+    attributes: &libc::mount_attr,
+) -> io::Result<()> {
+    // SAFETY: the empty path ends in its NUL, and `attributes` is of the type and the size that are said.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags | libc::AT_EMPTY_PATH,
+            std::ptr::from_ref(attributes),
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Which side of a fork this is.
 #[derive(Debug)]
 pub(crate) enum Fork {
