@@ -76,7 +76,7 @@ pub(crate) fn container(
         slice: check.slice_of(fragment.slice, membership.as_ref()),
         membership: membership.map(Box::new),
         hostname: fragment.hostname.map(|text| check.hostname(text)),
-        process: check.process(fragment.process.unwrap_or_default()),
+        process: check.process(fragment.process.unwrap_or_default(), root.as_ref()),
         idmap: fragment.idmap.and_then(|idmap| check.idmap(idmap)),
         mounts: check.mounts(fragment.mount.unwrap_or_default()),
         limits: check.limits(fragment.limits.unwrap_or_default()),

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, file_problem, is_masked, os_name};
@@ -47,11 +47,13 @@ impl HookFiles {
                         continue;
                     }
                     let on_disk = disk.below(&path);
-                    let is_hook = on_disk
-                        .metadata()
-                        .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0);
-                    if is_hook || is_masked(&on_disk) {
-                        found.insert(name.to_owned(), is_hook.then_some(path));
+                    let hook =
+                        on_disk.metadata().ok().filter(|file| file.is_file() && file.mode() & 0o111 != 0);
+                    // It runs as root: whoever may write to it is root.
+                    if let Some(Err(reason)) = hook.as_ref().map(|file| disk.trust(file)) {
+                        problems.push(file_problem(path, reason));
+                    } else if hook.is_some() || is_masked(&on_disk) {
+                        found.insert(name.to_owned(), hook.is_some().then_some(path));
                     }
                 }
             }

@@ -6,13 +6,18 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 use super::{Check, NOT_YET, parse_id, parse_path};
-use crate::container::{EnvFile, IdMap, IdName, IdRange, Process};
+use crate::container::{EnvFile, IdMap, IdName, IdRange, Process, Root, RootSource};
 use crate::fragment::{self, IdRanges, List, Scalar, Text};
+use crate::settings::is_system_init;
 
 impl Check<'_> {
-    pub(super) fn process(&mut self, process: fragment::Process) -> Process {
+    pub(super) fn process(&mut self, process: fragment::Process, root: Option<&Root>) -> Process {
+        let command = process.command.map(|command| self.command(command, "process.command"));
+        // Without a command it is /sbin/init, but for a bundle, which has its own.
+        let is_bundle = root.is_some_and(|root| matches!(root.source, RootSource::Bundle(_)));
+        let is_init = command.as_deref().map_or(!is_bundle, is_system_init);
         Process {
-            command: process.command.map(|command| self.command(command, "process.command")),
+            command,
             cwd: process.cwd.map(|cwd| self.cwd(&cwd)),
             env: process
                 .env
@@ -34,15 +39,31 @@ impl Check<'_> {
                 .iter()
                 .filter_map(|group| self.id_name(group, "process.groups", "a group"))
                 .collect(),
-            init: self.init(process.terminal.as_ref(), process.init.as_ref()),
+            init: self.init(process.terminal.as_ref(), process.init.as_ref(), is_init),
         }
     }
 
-    fn init(&mut self, terminal: Option<&Spanned<bool>>, init: Option<&Spanned<bool>>) -> bool {
+    /// `is_init` is whether the command is one that must be process 1 itself.
+    fn init(
+        &mut self,
+        terminal: Option<&Spanned<bool>>,
+        init: Option<&Spanned<bool>>,
+        is_init: bool,
+    ) -> bool {
         if let Some(terminal) = terminal.filter(|terminal| *terminal.get_ref()) {
             self.problem(terminal, "process.terminal", NOT_YET);
         }
-        init.is_some_and(|init| *init.get_ref())
+        let Some(init) = init.filter(|init| *init.get_ref()) else { return false };
+        if is_init {
+            let hint = Some("leave it out, or set process.command to what shall run below it".to_owned());
+            self.hint(
+                init,
+                "process.init",
+                "the command is an init system, which must be process 1 itself",
+                hint,
+            );
+        }
+        true
     }
 
     /// An argument vector.

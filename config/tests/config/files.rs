@@ -460,4 +460,13 @@ fn hooks_that_are_files_follow_those_of_the_config() {
     let before = root.load("web").unwrap().digest;
     program("/etc/ct/containers/web.toml.d/pre_start.d/06-new");
     assert_ne!(root.load("web").unwrap().digest, before, "a new hook is a changed config");
+
+    // It would run as root.
+    let path = "/etc/ct/containers/web.toml.d/pre_start.d/06-new";
+    std::fs::set_permissions(root.path(path), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let reasons = root.reasons("web").join("\n");
+    assert!(
+        reasons.contains("06-new: writable by others than its owner (mode 0777); use chmod go-w"),
+        "{reasons}"
+    );
 }

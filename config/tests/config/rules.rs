@@ -169,6 +169,10 @@ fn ready_stop_restart_and_hooks() {
             "[ready]\nwatchdog = 5",
             "ready.watchdog: has no effect without ready.notify (set ready.notify = true)",
         ),
+        (
+            "[process]\ninit = true\ncommand = [\"/usr/lib/systemd/systemd\"]",
+            "process.init: the command is an init system, which must be process 1 itself (leave it out, or set process.command to what shall run below it)",
+        ),
         ("[ready]\ninterval = 0", "ready.interval: must not be 0"),
         ("[ready]\ninterval = \"infinity\"", "ready.interval: must not be infinity"),
         ("[ready]\ncommand = [\"\"]", "ready.command: the program must not be empty"),
