@@ -108,10 +108,12 @@ pub(crate) fn base_root(source: &RootSource, base: Option<&Spec>) -> Option<Path
     Some(directory.join(base?.root().as_ref()?.path()))
 }
 
-/// Whether the config.json that the runtime was given has hooks for the time after the container.
+/// Whether the config.json that the runtime was given has hooks for the time after the container. Meanwhile it was an
+/// account's, and can be anything.
 pub(crate) fn has_poststop(bundle: &Path) -> bool {
     let read = || -> Option<bool> {
-        let spec: Spec = serde_json::from_slice(&std::fs::read(bundle.join("config.json")).ok()?).ok()?;
+        let opened = confined::host_path(&bundle.join("config.json")).ok()?;
+        let spec: Spec = serde_json::from_slice(&confined::read_regular(&opened).ok()?).ok()?;
         Some(!spec.hooks().as_ref()?.poststop().as_ref()?.is_empty())
     };
     read().unwrap_or(false)

@@ -29,7 +29,9 @@ const MARGIN: Duration = Duration::from_millis(500);
 /// `ct-helper hook NAME STAGE`. Returns the status to exit with, all else is said.
 pub(crate) fn hook(name: &str, stage: Stage, journal: Journal) -> Result<i32, Failure> {
     let container = read::config(name, journal).at(Step::Config)?;
-    let status = moment(&container, stage).run_all(journal, None);
+    // After a stop PID 1 kills us too when the time for that is over.
+    let deadline = if stage == Stage::PostStop { stop_deadline(&container) } else { None };
+    let status = moment(&container, stage).run_all(journal, deadline);
     if stage == Stage::PostStop
         && let Err(error) = run_poststop(&container)
     {
@@ -46,14 +48,19 @@ pub(crate) fn stop(name: &str, journal: Journal) -> Result<i32, Failure> {
     let cgroup = cgroup::own_path().and_then(|own| UnitCgroup::containing(&own, name)).at(Step::Stop)?;
     // Nobody in a frozen container answers; PID 1 knows of `systemctl freeze`, but not of the runtime's `pause`.
     cgroup.thaw_payload();
-    let limit = container.stop.timeout.map_or(Some(STOP_TIMEOUT), Timespan::finite);
-    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit.saturating_sub(MARGIN)));
+    let deadline = stop_deadline(&container);
     let status = moment(&container, Stage::PreStop).run_all(journal, deadline);
     let Some(command) = &container.stop.command else { return Ok(status) };
     match run_stop_command(&container, command, &cgroup, pid, deadline) {
         Ok(()) => Ok(status),
         Err(error) => Ok(journal.survived(&Failure { step: Step::Stop, error })),
     }
+}
+
+/// When a program of a stop must have ended, a little before PID 1 would kill it and us.
+fn stop_deadline(container: &Container) -> Option<Instant> {
+    let limit = container.stop.timeout.map_or(Some(STOP_TIMEOUT), Timespan::finite)?;
+    Instant::now().checked_add(limit - MARGIN.min(limit / 4))
 }
 
 /// `stop.command`, until it or the container has ended.
@@ -68,7 +75,7 @@ fn run_stop_command(
     let Ok(init) = sys::pidfd_open(pid) else { return Ok(()) };
     let runtime = Runtime::locate(&container.runtime)?;
     let identity = Identity::read(container, &runtime)?;
-    let places = Places::of(&container.name);
+    let places = Places::of(&container.name, &identity.account)?;
     let inside =
         Inside { name: &container.name, runtime: &runtime, places: &places, identity: &identity, cgroup };
     let own = container.stop.command_timeout.finite().and_then(|limit| Instant::now().checked_add(limit));
@@ -86,12 +93,13 @@ fn run_stop_command(
 
 /// The bundle's own hooks for the time after the container: its runtime runs them when it deletes what it keeps.
 fn run_poststop(container: &Container) -> Result<(), Error> {
-    let places = Places::of(&container.name);
-    if !matches!(container.root.source, RootSource::Bundle(_)) || !bundle::has_poststop(&places.bundle) {
+    let bundle = Places::bundle_of(&container.name);
+    if !matches!(container.root.source, RootSource::Bundle(_)) || !bundle::has_poststop(&bundle) {
         return Ok(());
     }
     let runtime = Runtime::locate(&container.runtime)?;
     let identity = Identity::read(container, &runtime)?;
+    let places = Places::of(&container.name, &identity.account)?;
     runtime.delete(&container.name, &places, &identity.account)
 }
 

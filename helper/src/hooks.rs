@@ -79,7 +79,14 @@ impl Moment<'_> {
     /// and none outlives it.
     pub(crate) fn run_all(&self, journal: Journal, deadline: Option<Instant>) -> i32 {
         let mut status = 0;
-        for hook in self.hooks() {
+        for (number, hook) in self.hooks().iter().enumerate() {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                let left = self.hooks().len() - number;
+                let reason = format!("no time is left for it and {} more, see stop.timeout", left - 1);
+                let program = hook.first().cloned().unwrap_or_default();
+                let error = Error::HookFailed { stage: self.stage.as_str(), program, reason };
+                return journal.survived(&Failure { step: Step::Hooks, error });
+            }
             if let Err(error) = self.run_hook(hook, deadline) {
                 status = journal.survived(&Failure { step: Step::Hooks, error });
             }
@@ -153,7 +160,7 @@ impl Moment<'_> {
             "ociVersion": "1.0.2",
             "id": self.container.name.as_str(),
             "status": self.stage.status(),
-            "bundle": Places::of(&self.container.name).bundle,
+            "bundle": Places::bundle_of(&self.container.name),
         });
         if let (Some(pid), Some(fields)) = (self.pid, state.as_object_mut()) {
             fields.insert("pid".to_owned(), pid.into());

@@ -7,7 +7,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -52,10 +52,28 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Those of a container that was started.
-    pub(crate) fn of(name: &ContainerName) -> Self {
-        let run = Path::new("/run/ct").join(name.as_str());
-        Self { bundle: run.join("bundle"), state: run.join("runtime") }
+    /// Those of a container that was started as `account`.
+    ///
+    /// The config may name another one by now. What the runtime finds here was perhaps written by the account: run by
+    /// anybody else, root above all, it would enter, kill and execute what that account chose.
+    pub(crate) fn of(name: &ContainerName, account: &Account) -> Result<Self, Error> {
+        let state = Path::new("/run/ct").join(name.as_str()).join("runtime");
+        let places = Self { bundle: Self::bundle_of(name), state };
+        let owner = std::fs::symlink_metadata(&places.state)
+            .map_err(|e| Error::system(format!("stat {}", places.state.display()), e))?
+            .uid();
+        if owner == account.uid {
+            return Ok(places);
+        }
+        Err(Error::ConfigText(format!(
+            "user: {name} was started as uid {owner} and not as {}; until it is started again its runtime is not run",
+            account.name
+        )))
+    }
+
+    /// The bundle that the runtime gets, for those who only look for it.
+    pub(crate) fn bundle_of(name: &ContainerName) -> PathBuf {
+        Path::new("/run/ct").join(name.as_str()).join("bundle")
     }
 
     /// Makes both in /run/ct/NAME/.

@@ -182,4 +182,56 @@ on_every_machine! {
         assert_eq!(machine.show("ct@web", "ExecMainStatus"), "7");
         machine.shell("test ! -e /srv/rootfs/tmp/asked && ! grep pre_stop /tmp/hooks && grep EXIT_STATUS=7 /tmp/hooks").succeeds();
     }
+
+    fn what_an_account_has_left_is_used_as_that_account_or_not_at_all(machine: &Machine) {
+        prepare(machine);
+        machine.shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid; chown -R 200000:200000 /srv/rootfs").succeeds();
+        let before = machine.leaks();
+        let text = container(IDLE, "[stop]\ncommand = [\"touch\", \"/tmp/asked\"]\n");
+        machine.container("web", &format!("user = \"ct-web\"\n{text}"));
+        machine.daemon_reload();
+        machine.start("ct@web");
+        // The config has root run it from the next start on. What the runtime would read belongs to the account still.
+        machine.container("web", &text);
+        machine.stop("ct@web");
+        machine.shell("test ! -e /srv/rootfs/tmp/asked").succeeds();
+        let said = said(machine, "web");
+        assert!(said.contains("user: web was started as uid ") && said.contains("and not as root; until it is started again its runtime is not run, ignoring"), "{said}");
+        machine.assert_no_leaks(&before);
+    }
+
+    fn a_bundle_that_its_account_replaced_does_not_keep_the_stop(machine: &Machine) {
+        machine.run(["systemctl", "start", "ct.slice"]).succeeds();
+        machine.busybox_rootfs("/srv/bundle/rootfs");
+        machine.shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid; chown -R 200000:200000 /srv/bundle/rootfs").succeeds();
+        machine.shell("cd /srv/bundle && crun spec && sed -i 's/\"terminal\": true/\"terminal\": false/' config.json").succeeds();
+        machine.container("web", &format!("user = \"ct-web\"\n[root]\nbundle = \"/srv/bundle\"\n[process]\ncommand = [\"sh\", \"-c\", \"{IDLE}\"]\n[stop]\ntimeout = \"1min\"\n"));
+        machine.daemon_reload();
+        let before = machine.leaks();
+        machine.start("ct@web");
+        let replaces = "cd /run/ct/web/bundle && chmod u+w . && rm -f config.json && mkfifo config.json";
+        machine.run(["setpriv", "--reuid", "ct-web", "--regid", "ct-web", "--clear-groups", "sh", "-c", replaces]).succeeds();
+        machine.stop("ct@web");
+        assert_eq!(machine.show("ct@web", "Result"), "success");
+        machine.assert_no_leaks(&before);
+    }
+
+    fn hooks_of_a_stop_have_its_time_together(machine: &Machine) {
+        prepare(machine);
+        let before = machine.leaks();
+        let hooks = "[[\"/bin/sleep\", \"1000\"], [\"/usr/local/bin/record\"], [\"/usr/local/bin/record\"]]";
+        machine.container("web", &container(IDLE, &format!("[stop]\ntimeout = \"2s\"\n[hooks]\npre_stop = {hooks}\npost_stop = {hooks}\n")));
+        machine.daemon_reload();
+        machine.start("ct@web");
+        machine.stop("ct@web");
+        assert_eq!(machine.show("ct@web", "Result"), "success");
+        machine.shell("test ! -e /tmp/hooks").succeeds();
+        let said = said(machine, "web");
+        for stage in ["pre_stop", "post_stop"] {
+            for reason in ["/bin/sleep failed: killed, its time was over, ignoring", "/usr/local/bin/record failed: no time is left for it and 1 more, see stop.timeout, ignoring"] {
+                assert!(said.contains(&format!("the {stage} hook {reason}")), "{said}");
+            }
+        }
+        machine.assert_no_leaks(&before);
+    }
 }
