@@ -35,6 +35,7 @@ impl Inside<'_> {
         let account = &self.identity.account;
         let group = self.cgroup.job_in_payload(self.identity.payload_owner())?;
         let command = self.runtime.exec(self.name, self.places, account, &group, argv);
-        Job { command, group: &group, account, deadline, output: Output::Keep, input: None }.run(watched)
+        let job = Job { command, group: &group, account, deadline, output: Output::Keep, input: None };
+        job.run(watched).inspect_err(|_| group.remove(false))
     }
 }

@@ -115,11 +115,14 @@ impl Job<'_> {
         let to_be_killed = self.output == Output::Keep || !matches!(waited, Ok(None));
         if to_be_killed {
             self.group.kill();
+            // An account that owns the groups may have moved it out: it would be waited for without end.
+            let _ = child.kill();
         }
         let status = child.wait().map_err(|e| Error::system(format!("wait for {program}"), e))?;
         self.group.remove(to_be_killed);
         let killed = waited.map_err(|e| Error::system(format!("wait for {program}"), e))?;
-        kept.read_more();
+        // More than a pipe holds comes only from one who moved out of the group and prints on.
+        (0..MAX_OUTPUT / KEPT).for_each(|_| kept.read_more());
         Ok(Finished { end: killed.unwrap_or(JobEnd::Ended(status)), last_line: kept.last_line() })
     }
 

@@ -84,15 +84,17 @@ enum Wait {
 struct Watch {
     init: OwnedFd,
     signals: Signals,
+    stop_signal: i32,
 }
 
 impl Watch {
     fn new(container: &Container, init: &Init) -> Result<Self, Error> {
         // Init is not waited for before the handover, so that its number still means it.
         let pidfd = sys::pidfd_open(init.pid).map_err(|e| Error::system("pidfd_open", e))?;
-        let stop = [stop_signal(container).0, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
-        let signals = Signals::catch(&stop).map_err(|e| Error::system("signalfd", e))?;
-        Ok(Self { init: pidfd, signals })
+        let stop_signal = stop_signal(container).0;
+        let passed_on = [stop_signal, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+        let signals = Signals::catch(&passed_on).map_err(|e| Error::system("signalfd", e))?;
+        Ok(Self { init: pidfd, signals, stop_signal })
     }
 
     fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
@@ -107,7 +109,8 @@ impl Watch {
             while let Some(signal) = self.signals.next() {
                 // ESRCH: it has ended.
                 let _ = sys::send_signal(&self.init, signal);
-                is_stopping = true;
+                // To most programs a SIGHUP says to read their files again: they will be ready all the same.
+                is_stopping |= signal != libc::SIGHUP || signal == self.stop_signal;
             }
             if sys::ends_within(&self.init, 0).map_err(failed)? {
                 return Ok(true);

@@ -178,4 +178,33 @@ sleep 1000;
         machine.shell("! ls /srv/rootfs/dev | grep ct-; systemctl reset-failed ct@web").succeeds();
         machine.assert_no_leaks(&before);
     }
+
+    fn a_flood_keeps_neither_the_start_nor_pid_1(machine: &Machine) {
+        prepare(machine);
+        let before = machine.leaks();
+        machine.write_file(
+            "/srv/rootfs/bin/flood",
+            0o755,
+            "#!/usr/bin/perl\nuse Socket; fork(); fork(); socket(my $s, AF_UNIX, SOCK_DGRAM, 0); my $a = sockaddr_un($ENV{NOTIFY_SOCKET});\n\
+             send($s, \"READY=1\", 0, $a) if $ARGV[0]; my $i; while (1) { $i++; send($s, \"STATUS=$i\\nWATCHDOG=1\", 0, $a) }\n",
+        );
+        // The start ends in its time.
+        machine.container("db", &container("crun", "exec flood", "timeout = \"2s\"\n[stop]\ntimeout = \"3s\"\n"));
+        machine.daemon_reload();
+        assert!(!machine.try_start("ct@db").status.success());
+        assert_eq!(machine.show("ct@db", "ExecMainStatus"), "75");
+        // A stop is heard: by the helper while it waits, and by PID 1 when it is fed by a relay.
+        machine.container("db", &container("crun", "exec flood", "timeout = \"5min\"\n[stop]\nsignal = \"SIGKILL\"\n"));
+        machine.daemon_reload();
+        machine.run(["systemctl", "start", "--no-block", "ct@db"]).succeeds();
+        machine.wait_until("systemctl show --value -p StatusText ct@db | grep -q '^[1-9]'");
+        machine.stop("ct@db");
+        machine.container("db", &container("crun", "exec flood 1", "watchdog = \"1min\"\n[stop]\nsignal = \"SIGKILL\"\n"));
+        machine.daemon_reload();
+        machine.start("ct@db");
+        machine.wait_until("systemctl show --value -p StatusText ct@db | grep -q '^[1-9]'");
+        machine.stop("ct@db");
+        machine.shell("systemctl reset-failed").succeeds();
+        machine.assert_no_leaks(&before);
+    }
 }

@@ -159,4 +159,53 @@ on_every_machine! {
         }
         machine.assert_no_leaks(&before);
     }
+
+    fn a_probe_that_its_account_moved_away_is_killed_all_the_same(machine: &Machine) {
+        prepare(machine);
+        machine.shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid; chown -R 200000:200000 /srv/rootfs").succeeds();
+        let before = machine.leaks();
+        let more = "[ready]\ncommand = [\"sleep\", \"1000\"]\ntimeout = \"5s\"\n";
+        machine.container("db", &format!("user = \"ct-web\"\n{}", container("crun", IDLE, more)));
+        machine.daemon_reload();
+        machine.run(["systemctl", "start", "--no-block", "ct@db"]).succeeds();
+        let payload = "/sys/fs/cgroup/ct.slice/ct@db.service/payload";
+        // The runtime's process and the command.
+        machine.wait_until(&format!("test $(cat {payload}/ct-job-*/cgroup.procs | wc -l) -ge 2"));
+        let moves = format!("for pid in $(cat {payload}/ct-job-*/cgroup.procs); do echo $pid >{payload}/cgroup.procs; done");
+        machine.run(["setpriv", "--reuid", "ct-web", "--regid", "ct-web", "--clear-groups", "sh", "-c", &moves]).succeeds();
+        machine.wait_for("ct@db", "ActiveState", "failed");
+        assert_eq!(machine.show("ct@db", "ExecMainStatus"), "75");
+        machine.shell("systemctl reset-failed ct@db").succeeds();
+        machine.assert_no_leaks(&before);
+    }
+
+    fn a_probe_that_cannot_be_run_now_is_run_again(machine: &Machine) {
+        prepare(machine);
+        machine.shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid; chown -R 200000:200000 /srv/rootfs").succeeds();
+        let before = machine.leaks();
+        let more = "[ready]\ncommand = [\"test\", \"-e\", \"/tmp/up\"]\ntimeout = \"1min\"\ninterval = \"100ms\"\n";
+        machine.container("db", &format!("user = \"ct-web\"\n{}", container("crun", IDLE, more)));
+        machine.daemon_reload();
+        machine.run(["systemctl", "start", "--no-block", "ct@db"]).succeeds();
+        machine.wait_until("systemctl status ct@db | grep -q 'Waiting until ready: .*exit status 1'");
+        // A group of threads beside those of the probes forbids them, cgroups(7), "Thread mode".
+        let payload = "/sys/fs/cgroup/ct.slice/ct@db.service/payload";
+        machine.shell(&format!("mkdir {payload}/threads && echo threaded >{payload}/threads/cgroup.type")).succeeds();
+        machine.wait_until("systemctl status ct@db | grep -q 'Waiting until ready: .*: execute /usr/bin/crun: '");
+        machine.shell(&format!("rmdir {payload}/threads; touch /srv/rootfs/tmp/up")).succeeds();
+        machine.wait_for("ct@db", "ActiveState", "active");
+        machine.stop("ct@db");
+        machine.assert_no_leaks(&before);
+    }
+
+    fn a_hangup_during_the_wait_does_not_end_it(machine: &Machine) {
+        prepare(machine);
+        let script = "trap 'touch /tmp/up' HUP; trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
+        machine.container("db", &container("crun", script, "[ready]\ncommand = [\"test\", \"-e\", \"/tmp/up\"]\n"));
+        machine.daemon_reload();
+        machine.run(["systemctl", "start", "--no-block", "ct@db"]).succeeds();
+        machine.wait_until("systemctl status ct@db | grep -q 'Waiting until ready: .*: exit status 1'");
+        machine.run(["systemctl", "kill", "--kill-whom=main", "--signal=HUP", "ct@db"]).succeeds();
+        machine.wait_for("ct@db", "ActiveState", "active");
+    }
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use ct_config::value::Timespan;
 
 use super::{Wait, Waited, Watch};
-use crate::exit::{Error, printable};
+use crate::exit::{Error, Failure, Step, printable};
 use crate::inside::Inside;
+use crate::job::JobEnd;
 use crate::notify;
 
 /// The command, and how often and how long it is run.
@@ -32,14 +33,21 @@ impl Probe<'_> {
         notify::status(&format!("Waiting until ready: {shown}"))?;
         loop {
             let limit = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-            let finished = inside.run(self.command, earlier(limit, deadline), &watch.descriptors())?;
-            if finished.end.is_success() {
-                return Ok(Wait::Over(Waited::Ready));
-            }
+            let said = match inside.run(self.command, earlier(limit, deadline), &watch.descriptors()) {
+                Ok(finished) if finished.end.is_success() => return Ok(Wait::Over(Waited::Ready)),
+                // Cut short by the end of all: what the one before it said tells more.
+                Ok(finished) if finished.end == JobEnd::TimedOut && is_over(deadline) && !last.is_empty() => {
+                    last.clone()
+                }
+                Ok(finished) => finished.to_string(),
+                // The container can be at one of its limits, at its end, or at work in its control group: as long as
+                // it lives, this run has failed and the next may not.
+                Err(error @ Error::System { .. }) => Failure { step: Step::Ready, error }.to_string(),
+                Err(error) => return Err(error),
+            };
             if watch.is_over()? {
                 return Ok(Wait::Over(Waited::Ended));
             }
-            let said = finished.to_string();
             if said != last {
                 notify::status(&format!("Waiting until ready: {shown}: {said}"))?;
                 last = said;
@@ -50,11 +58,15 @@ impl Probe<'_> {
             if watch.is_over()? {
                 return Ok(Wait::Over(Waited::Ended));
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if is_over(deadline) {
                 return Ok(Wait::TimedOut(format!("{shown}: {last}")));
             }
         }
     }
+}
+
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {

@@ -32,6 +32,13 @@ const MAX_STATUS: usize = 200;
 /// The descriptors that fit into one message (SCM_MAX_FD): taken, and closed.
 const MAX_DESCRIPTORS: usize = 253;
 
+/// How many messages are read at once: as many as the queue of a socket has room for where systemd is PID 1
+/// (net.unix.max_dgram_qlen), so that the last word of one that has ended is among them.
+const MAX_AT_ONCE: usize = 512;
+/// How long nothing is read after that, in milliseconds. What comes faster stays in the queue, and then its sender waits: a container
+/// that floods its socket must not make PID 1, who hears some of it, as busy as itself.
+pub(super) const PAUSE: u16 = 50;
+
 /// The socket, and where it is bound.
 #[derive(Debug)]
 pub(crate) struct NotifySocket {
@@ -89,8 +96,14 @@ impl NotifySocket {
         self.socket.as_fd().try_clone_to_owned().map_err(|e| Error::system("dup", e))
     }
 
+    /// What the messages that are there say, and of each word only the last.
+    pub(crate) fn receive(&self, cgroup: &UnitCgroup) -> Vec<Said> {
+        let messages = (0..MAX_AT_ONCE).map_while(|_| self.receive_one(cgroup));
+        only_the_last(messages.flatten().collect())
+    }
+
     /// The next message; `None` when there is no other. One of somebody else, or one too long, says nothing.
-    pub(crate) fn receive(&self, cgroup: &UnitCgroup) -> Option<Vec<Said>> {
+    fn receive_one(&self, cgroup: &UnitCgroup) -> Option<Vec<Said>> {
         let mut bytes = [0; MAX_MESSAGE];
         let mut space = cmsg_space!(UnixCredentials, [std::os::fd::RawFd; MAX_DESCRIPTORS]);
         let mut parts = [IoSliceMut::new(&mut bytes)];
@@ -138,6 +151,16 @@ fn parse(text: &str) -> Vec<Said> {
     text.lines().filter_map(one).collect()
 }
 
+/// Of each word the last, in their order.
+fn only_the_last(said: Vec<Said>) -> Vec<Said> {
+    let mut last: Vec<Said> = Vec::new();
+    for word in said {
+        last.retain(|other| std::mem::discriminant(other) != std::mem::discriminant(&word));
+        last.push(word);
+    }
+    last
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,5 +175,11 @@ mod tests {
         assert_eq!(parse(text), want);
         assert_eq!(parse(&format!("STATUS={}", "x".repeat(5000))), [Said::Status("x".repeat(200))]);
         assert_eq!(parse(""), []);
+    }
+
+    #[test]
+    fn of_many_words_the_last_of_each_counts() {
+        let said = parse("RELOADING=1\nSTATUS=a\nREADY=1\nRELOADING=1\nSTATUS=b\nREADY=1\nSTATUS=c");
+        assert_eq!(only_the_last(said), [Said::Reloading, Said::Ready, Said::Status("c".to_owned())]);
     }
 }

@@ -17,7 +17,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, sendmsg, socket,
 };
 
-use super::notify_socket::{NotifySocket, Said};
+use super::notify_socket::{NotifySocket, PAUSE, Said};
 use crate::cgroup::{self, UnitCgroup};
 use crate::exit::Error;
 use crate::reaper::Init;
@@ -38,6 +38,10 @@ pub(crate) fn relay(name: &str, pid: i32) -> Result<(), Error> {
     let container = NotifySocket::adopt(stdin)?;
     let cgroup = UnitCgroup::containing(&cgroup::own_path()?, name)?;
     let Ok(init) = sys::pidfd_open(pid) else { return Ok(()) };
+    // It was over before, and somebody else has its number.
+    if !cgroup.holds(pid) {
+        return Ok(());
+    }
     let manager = Manager::connect()?;
     loop {
         let mut fds =
@@ -46,13 +50,17 @@ pub(crate) fn relay(name: &str, pid: i32) -> Result<(), Error> {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(Error::system("poll", errno)),
         }
-        while let Some(message) = container.receive(&cgroup) {
-            // PID 1 gone deaf, or init gone: there is nobody to tell.
-            for said in &message {
-                let _ = manager.send(&rendered(said), pid);
-            }
-        }
+        let heard = container.receive(&cgroup);
+        // Its number may mean another main process by now.
         if sys::ends_within(&init, 0).unwrap_or(true) {
+            return Ok(());
+        }
+        for said in &heard {
+            // PID 1 gone deaf: there is nobody to tell.
+            let _ = manager.send(&rendered(said), pid);
+        }
+        // Also the pause that keeps a flood from PID 1.
+        if sys::ends_within(&init, PAUSE).unwrap_or(true) {
             return Ok(());
         }
     }
