@@ -169,10 +169,6 @@ fn ready_stop_restart_and_hooks() {
             "[ready]\nwatchdog = 5",
             "ready.watchdog: has no effect without ready.notify (set ready.notify = true)",
         ),
-        (
-            "[process]\ninit = true\ncommand = [\"/usr/lib/systemd/systemd\"]",
-            "process.init: the command is an init system, which must be process 1 itself (leave it out, or set process.command to what shall run below it)",
-        ),
         ("[ready]\ninterval = 0", "ready.interval: must not be 0"),
         ("[ready]\ninterval = \"infinity\"", "ready.interval: must not be infinity"),
         ("[ready]\ncommand = [\"\"]", "ready.command: the program must not be empty"),
@@ -730,4 +726,18 @@ fn columns_are_counted_in_characters() {
     let crlf = "root.path = \"/a\"\r\n\r\nslice = \"x\"\r\n";
     assert_eq!(root.only(crlf).unwrap_err().len(), 1);
     assert!(root.only(crlf).unwrap_err()[0].starts_with("web.toml:3:9: "));
+}
+
+#[test]
+fn a_small_init_is_not_put_in_front_of_an_init_system() {
+    let root = FakeRoot::new("init");
+    for command in ["", "command = [\"/usr/lib/systemd/systemd\"]\n"] {
+        let text = format!("[root]\npath = \"/srv\"\n[process]\ninit = true\n{command}");
+        root.write("/etc/ct/containers/web.toml", &text);
+        let reasons = root.reasons("web").join("\n");
+        assert!(reasons.contains("process.init: the command is an init system"), "{command}: {reasons}");
+    }
+    let bundle = "[root]\nbundle = \"/srv\"\n[process]\ninit = true\n";
+    root.write("/etc/ct/containers/web.toml", bundle);
+    assert!(root.load("web").is_ok(), "its command is in a file that is not read here");
 }
