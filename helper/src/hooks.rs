@@ -12,7 +12,7 @@ use ct_config::container::Container;
 
 use crate::account::Account;
 use crate::cgroup::JobGroup;
-use crate::exit::{Error, Failure, Step};
+use crate::exit::{Error, Failure, Step, printable};
 use crate::job::{Job, Output};
 use crate::journal::Journal;
 use crate::notify;
@@ -83,7 +83,7 @@ impl Moment<'_> {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 let left = self.hooks().len() - number;
                 let reason = format!("no time is left for it and {} more, see stop.timeout", left - 1);
-                let program = hook.first().cloned().unwrap_or_default();
+                let program = printable(hook.first().map_or("", String::as_str), 200);
                 let error = Error::HookFailed { stage: self.stage.as_str(), program, reason };
                 return journal.survived(&Failure { step: Step::Hooks, error });
             }
@@ -112,7 +112,7 @@ impl Moment<'_> {
         let Some((program, arguments)) = argv.split_first() else { return Ok(()) };
         let failed = |reason: String| Error::HookFailed {
             stage: self.stage.as_str(),
-            program: program.clone(),
+            program: printable(program, 200),
             reason,
         };
         let mut command = Command::new(program);

@@ -74,6 +74,7 @@ on_every_machine! {
         let before = machine.leaks();
         for (hook, reason) in [
             ("[\"/bin/sh\", \"-c\", \"echo to the log; exit 3\"]", "the pre_start hook /bin/sh failed: exit status 3"),
+            ("[\"/no/such\\nhook\"]", "the pre_start hook /no/such hook failed: no such file or directory"),
             ("[\"/no/such/hook\"]", "the pre_start hook /no/such/hook failed: no such file or directory"),
             ("[\"/bin/sh\", \"-c\", \"sleep 1000 & sleep 1000\"]", "the pre_start hook /bin/sh failed: killed, its time was over"),
         ] {
