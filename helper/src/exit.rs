@@ -100,6 +100,8 @@ pub(crate) enum Error {
     NoUser(String),
     #[error("the runtime {name:?} is not installed: {reason}")]
     RuntimeMissing { name: String, reason: String },
+    #[error("root.lxcfs = \"yes\": {reason}")]
+    NoLxcfs { reason: String },
     #[error("there is no small init on this host: {reason}")]
     NoSmallInit { reason: String },
     #[error("{name} failed: {reason}")]
@@ -181,7 +183,7 @@ impl Error {
             Self::Usage(_) => 64,
             Self::Missing { .. } => 66,
             Self::NoAccount(_) | Self::NoIds(_) | Self::NoUser(_) => 67,
-            Self::RuntimeMissing { .. } | Self::NoSmallInit { .. } => 69,
+            Self::RuntimeMissing { .. } | Self::NoSmallInit { .. } | Self::NoLxcfs { .. } => 69,
             Self::RuntimeFailed { .. } => 70,
             Self::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 77,
             Self::HookFailed { .. } | Self::StopCommand { .. } => 73,
@@ -223,6 +225,7 @@ impl Error {
             Self::NoUser(_) => Message::NoUser,
             Self::RuntimeMissing { .. } => Message::RuntimeMissing,
             Self::NoSmallInit { .. } => Message::NoSmallInit,
+            Self::NoLxcfs { .. } => Message::NoLxcfs,
             Self::RuntimeFailed { .. } => Message::RuntimeFailed,
             Self::System { source, .. } => of_system_call(source),
             Self::Interrupted(_) => Message::Interrupted,

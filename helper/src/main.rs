@@ -19,6 +19,7 @@ mod idmapped;
 mod inside;
 mod job;
 mod journal;
+mod lxcfs;
 mod message;
 mod mounts;
 mod namespaces;

@@ -81,6 +81,8 @@ messages! {
     RuntimeMissing = "bbf75d8bc41046b0be7fe491d648b03b";
     /// `process.init` finds no program.
     NoSmallInit = "33d92d622ac54919b32a79cdda83dcf9";
+    /// `root.lxcfs` insists on a lxcfs that does not serve.
+    NoLxcfs = "9fd6f444ca6940ef80002263bf1517ae";
     /// The runtime ended with an error, or left no init.
     RuntimeFailed = "15d727768a7e48ab8bb0ab6954231312";
     /// A system call failed with ENOSPC or EDQUOT.
@@ -113,6 +115,8 @@ messages! {
     SettingTooNew = "d227a45db9754acf996a9c0e8100fa45";
     /// A control group controller stays out of the container's reach.
     ControllerKept = "b59f1b53542c423387d6232040a28a02";
+    /// lxcfs has not been asked from within the container.
+    NotPrimed = "bc76942d90cd47238db75d6c428a56db";
     /// `stop.command` failed or was killed.
     StopCommandFailed = "11f120a56c144a14be6606717acbdea4";
 }

@@ -21,7 +21,7 @@ use crate::ready::{self, Waited};
 use crate::reaper::{self, End, Started};
 use crate::rootfs::{self, Rootfs};
 use crate::runtime::{Places, Runtime};
-use crate::{handover, hooks, mounts, pod, read, small_init, sys};
+use crate::{handover, hooks, lxcfs, mounts, pod, read, small_init, sys};
 
 /// How a start that did not fail ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +111,9 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
         identity: &identity,
         cgroup: &cgroup,
     };
+    if lxcfs::is_among(&wanted) {
+        lxcfs::prime(&inside, journal);
+    }
     let end = match ready::wait(&container, &init, &inside, socket.as_ref()).at(Step::Ready)? {
         Waited::Ready => handover::hand_over(reaper, &init, journal).at(Step::HandOver)?,
         Waited::Ended => handover::give_up(reaper, &init, journal).at(Step::Ready)?,
@@ -133,6 +136,7 @@ fn wanted_mounts(container: &Container, socket: Option<&NotifySocket>) -> Result
     if container.process.init {
         wanted.push(small_init::mount()?);
     }
+    wanted.extend(lxcfs::mounts(container.root.lxcfs)?);
     Ok(wanted)
 }
 
