@@ -66,7 +66,9 @@ pub(crate) fn container(
     let Identity { name, files, hooks, digest } = identity;
     let membership = check.membership(&fragment);
     let root = fragment.root.unwrap_or_default();
-    check.idmap_has_ids(&root, fragment.user.is_some() || fragment.idmap.is_some());
+    // A pod may have ids for its members, which its own file tells.
+    let has_ids = fragment.user.is_some() || fragment.idmap.is_some() || fragment.pod.is_some();
+    check.idmap_has_ids(&root, has_ids);
     let root = check.root(root, incomplete, &files);
     let (extra_unit, extra_service) = check.systemd(fragment.systemd.unwrap_or_default());
     let container = Container {
