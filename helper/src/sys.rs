@@ -273,6 +273,44 @@ pub(crate) fn die_of(signal: i32) -> ! {
     std::process::exit(128 + signal)
 }
 
+/// A datagram, and who sent it.
+#[derive(Debug)]
+pub(crate) struct Datagram {
+    /// Its bytes, or as many as there was room for.
+    pub(crate) length: usize,
+    /// It did not fit.
+    pub(crate) is_cut: bool,
+    /// As the kernel vouches for it, with SO_PASSCRED.
+    pub(crate) sender: Option<i32>,
+}
+
+/// recvmsg(2), without blocking. The room for ancillary data is that of the sender's credentials, which come first:
+/// descriptors sent along are closed by the kernel and never become ours, however many our limit would allow.
+pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Datagram> {
+    // CMSG_SPACE(sizeof(struct ucred)), aligned as a cmsghdr.
+    let mut control = [0_u64; 4];
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // SAFETY: msghdr is plain data for which all zeroes are valid.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = std::mem::size_of_val(&control) as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: `message` points to `part`, `bytes` and `control`, which live through the call, with their true lengths.
+    let count = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+    let Ok(length) = usize::try_from(count) else { return Err(io::Error::last_os_error()) };
+    // SAFETY: the kernel has filled in `control` and its length; the header, if any, lies within it.
+    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message).as_ref() };
+    let of_sender = header
+        .filter(|header| (header.cmsg_level, header.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS));
+    // SAFETY: the kernel writes credentials whole, and `control` has room for them.
+    let sender =
+        of_sender.map(|header| unsafe { libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned() });
+    let is_cut = message.msg_flags & libc::MSG_TRUNC != 0;
+    Ok(Datagram { length, is_cut, sender: sender.map(|sender| sender.pid) })
+}
+
 /// Whether a pidfd's process has ended, or does within so many milliseconds.
 pub(crate) fn ends_within(pidfd: &OwnedFd, milliseconds: u16) -> io::Result<bool> {
     let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];

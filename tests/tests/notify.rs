@@ -207,4 +207,32 @@ sleep 1000;
         machine.shell("systemctl reset-failed").succeeds();
         machine.assert_no_leaks(&before);
     }
+
+    fn descriptors_that_it_sends_are_not_kept(machine: &Machine) {
+        prepare(machine);
+        machine.write_file(
+            "/srv/rootfs/bin/send",
+            0o755,
+            r#"#!/usr/bin/perl
+use Socket;
+use POSIX;
+socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or die;
+connect($s, sockaddr_un($ENV{NOTIFY_SOCKET})) or die;
+my $sendmsg = (POSIX::uname())[4] eq "x86_64" ? 46 : 211;
+my $control = pack("Q l l l253 x4", 16 + 4 * 253, 1, 1, (0) x 253);
+for my $word ("STATUS=a", "STATUS=b", "READY=1") {
+    my $parts = pack("P Q", $word, length $word);
+    my $message = pack("Q Q P Q P Q Q", 0, 0, $parts, 1, $control, length $control, 0);
+    # Again while too many are on their way.
+    select(undef, undef, undef, 0.01) while syscall($sendmsg, fileno($s), $message, 0) < 0;
+}
+sleep 1000;
+"#,
+        );
+        // Fewer than in one message; the helper has the same limit.
+        machine.container("db", &container("crun", "exec send", "timeout = \"10s\"\n[limits]\nnofile = 64\n[stop]\nsignal = \"SIGKILL\"\n"));
+        machine.daemon_reload();
+        machine.start("ct@db");
+        machine.stop("ct@db");
+    }
 }

@@ -6,21 +6,21 @@
 //! is passed on as it came.
 
 use std::fs::Permissions;
-use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ct_config::container::{Create, Mount};
-use nix::cmsg_space;
+use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::PassCred;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, setsockopt};
 
 use crate::cgroup::UnitCgroup;
 use crate::claim::RunDirectory;
 use crate::exit::{Error, printable};
+use crate::sys;
 
 /// Where the container finds it: on the tmpfs that every container has, so that nothing is made in its own files.
 pub(crate) const TARGET: &str = "/dev/ct-notify";
@@ -29,8 +29,6 @@ pub(crate) const TARGET: &str = "/dev/ct-notify";
 const MAX_MESSAGE: usize = 4096;
 /// Longer status texts are cut, in characters.
 const MAX_STATUS: usize = 200;
-/// The descriptors that fit into one message (SCM_MAX_FD): taken, and closed.
-const MAX_DESCRIPTORS: usize = 253;
 
 /// How many messages are read at once: as many as the queue of a socket has room for where systemd is PID 1
 /// (net.unix.max_dgram_qlen), so that the last word of one that has ended is among them.
@@ -105,25 +103,12 @@ impl NotifySocket {
     /// The next message; `None` when there is no other. One of somebody else, or one too long, says nothing.
     fn receive_one(&self, cgroup: &UnitCgroup) -> Option<Vec<Said>> {
         let mut bytes = [0; MAX_MESSAGE];
-        let mut space = cmsg_space!(UnixCredentials, [std::os::fd::RawFd; MAX_DESCRIPTORS]);
-        let mut parts = [IoSliceMut::new(&mut bytes)];
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let received = recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut space), flags).ok()?;
-        let (mut sender, mut descriptors) = (0, Vec::new());
-        for message in received.cmsgs().into_iter().flatten() {
-            match message {
-                ControlMessageOwned::ScmCredentials(credentials) => sender = credentials.pid(),
-                ControlMessageOwned::ScmRights(fds) => descriptors = fds,
-                _ => {}
-            }
-        }
-        let (length, whole) = (received.bytes, !received.flags.contains(MsgFlags::MSG_TRUNC));
-        let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned();
-        let said = if whole && sender > 1 && cgroup.holds(sender) { parse(&text) } else { Vec::new() };
-        // Closing answers a BARRIER=1: what came before it has been read.
-        for descriptor in descriptors {
-            let _ = nix::unistd::close(descriptor);
-        }
+        // Descriptors are closed by then, which answers a BARRIER=1: what came before it has been read.
+        let received = sys::receive(self.socket.as_fd(), &mut bytes).ok()?;
+        let sender =
+            received.sender.filter(|sender| *sender > 1 && !received.is_cut && cgroup.holds(*sender));
+        let text = String::from_utf8_lossy(bytes.get(..received.length).unwrap_or_default());
+        let said = sender.map(|_| parse(&text)).unwrap_or_default();
         Some(said)
     }
 }
