@@ -6,11 +6,15 @@
 //! `OBJECT_SYSTEMD_UNIT=`, sent by root, is matched by `-u` too and does not depend on who is still alive.
 
 use std::io::Write;
+use std::path::Path;
 
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::exit::{Failure, Step};
 use crate::message::Message;
+
+/// As in systemd-journald.service(8).
+const SOCKET: &str = "/run/systemd/journal/socket";
 
 /// Where the lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +53,16 @@ impl Journal {
         }
     }
 
+    /// Where a line arrives now. In a mount namespace from which there is no way back the socket's path may lead nowhere,
+    /// and the layer sends there without looking; standard error is open already.
+    fn reachable(self) -> Self {
+        if Path::new(SOCKET).exists() { self } else { Self::Stderr }
+    }
+
     /// One line an operator can act on, for each line of the failure. Returns the status to exit with.
     pub(crate) fn failure(self, failure: &Failure) -> i32 {
         for line in failure.to_string().lines() {
-            match self {
+            match self.reachable() {
                 Self::Native => {
                     tracing::error!(
                         MESSAGE_ID = failure.error.message().id(),
@@ -75,7 +85,7 @@ impl Journal {
 
     /// A survived oddity.
     pub(crate) fn warning(self, step: Step, message: Message, line: &str) {
-        match self {
+        match self.reachable() {
             Self::Native => tracing::warn!(MESSAGE_ID = message.id(), CT_STEP = step.as_str(), "{line}"),
             Self::Stderr => on_stderr(line),
         }
