@@ -14,6 +14,7 @@ use nix::unistd::{Gid, Uid, chown};
 
 use crate::account::Account;
 use crate::exit::Error;
+use crate::sys::retry;
 
 /// /run/ct/NAME/ of a claimed container.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl RunDirectory {
             |what: &str, source: std::io::Error| Error::system(format!("{what} {}", path.display()), source);
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let directory =
-            nix::fcntl::open(&path, flags, Mode::empty()).map_err(|e| failed("open", e.into()))?;
+            retry(|| nix::fcntl::open(&path, flags, Mode::empty())).map_err(|e| failed("open", e.into()))?;
         let lock =
             Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
                 nix::errno::Errno::EWOULDBLOCK => Error::AlreadyStarting { name: name.clone() },

@@ -10,6 +10,8 @@ use std::path::Path;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{SFlag, fstat};
 
+use crate::sys::retry;
+
 /// The largest file that is read into memory.
 const MAX_FILE: u64 = 1024 * 1024;
 
@@ -18,7 +20,7 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub(crate) fn host_path(path: &Path) -> io::Result<OwnedFd> {
     let how =
         OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    Ok(openat2(nix::fcntl::AT_FDCWD, path, how)?)
+    Ok(retry(|| openat2(nix::fcntl::AT_FDCWD, path, how))?)
 }
 
 /// As [`host_path`], and it must be a directory.
@@ -26,7 +28,7 @@ pub(crate) fn host_directory(path: &Path) -> io::Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    Ok(openat2(nix::fcntl::AT_FDCWD, path, how)?)
+    Ok(retry(|| openat2(nix::fcntl::AT_FDCWD, path, how))?)
 }
 
 /// Opens `path` as if `root` were `/`: no link, absolute or with `..`, leads out of it.
@@ -34,7 +36,7 @@ pub(crate) fn in_root(root: impl AsFd, path: &Path, flags: OFlag) -> io::Result<
     let how = OpenHow::new()
         .flags(flags | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    Ok(openat2(root, path, how)?)
+    Ok(retry(|| openat2(&root, path, how))?)
 }
 
 /// Whether the entry `name` of `root` is a symbolic link; one that is not there is none.

@@ -19,7 +19,7 @@ use nix::sys::stat::Mode;
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 use crate::exit::{Error, Named};
-use crate::sys;
+use crate::sys::{self, retry};
 
 /// Where PID 1's descriptors are.
 const HELD: &str = "/proc/1/fd";
@@ -113,7 +113,8 @@ pub(crate) fn unshare_into(kind: Kind) -> Result<(), Errno> {
 pub(crate) fn enter(kind: Kind, path: &Path) -> Result<Namespace, Error> {
     // Without waiting: it may be a FIFO, or anything.
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let file = open(path, flags, Mode::empty()).map_err(|e| Error::open(Named::Namespace, path, e))?;
+    let file =
+        retry(|| open(path, flags, Mode::empty())).map_err(|e| Error::open(Named::Namespace, path, e))?;
     setns(&file, kind.flag()).map_err(|e| match e {
         Errno::EINVAL => {
             Error::ConfigText(format!("{} is not a namespace of type {}", path.display(), kind.as_str()))
@@ -132,7 +133,7 @@ pub(crate) fn own(kind: Kind) -> Result<Namespace, Error> {
 pub(crate) fn of_process(pid: &str, kind: Kind) -> Result<Namespace, Error> {
     let path = format!("/proc/{pid}/ns/{}", kind.as_str());
     let failed = |e: std::io::Error| Error::system(format!("open {path}"), e);
-    let fd = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+    let fd = retry(|| open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()))
         .map_err(|e| failed(e.into()))?;
     let link = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).map_err(failed)?;
     match Id::parse(&link.to_string_lossy()) {
@@ -146,7 +147,8 @@ pub(crate) fn enter_held(held: &OwnedFd, kind: Kind) -> Result<(), Error> {
     let failed = |e: Errno| Error::system(format!("setns({:?})", kind.flag()), e);
     // A place alone cannot be entered.
     let path = format!("/proc/self/fd/{}", held.as_raw_fd());
-    let file = open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
+    let file =
+        retry(|| open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())).map_err(failed)?;
     setns(&file, kind.flag()).map_err(failed)
 }
 
@@ -167,7 +169,7 @@ pub(crate) fn held_by_pid_1(id: &Id) -> Result<Option<OwnedFd>, Error> {
 /// The descriptor behind a link of /proc/1/fd, if it still is the one that was looked for. As a place only (`O_PATH`):
 /// should it have become another, nothing happens to that one.
 fn take(path: &Path, id: &Id) -> Option<OwnedFd> {
-    let fd = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    let fd = retry(|| open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())).ok()?;
     let own = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
     let is_namespace = fstatfs(&fd).is_ok_and(|file_system| file_system.filesystem_type() == NSFS_MAGIC);
     (is_namespace && own.as_os_str() == id.0.as_str()).then_some(fd)

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What PID 1 is told, in the words of sd_notify(3).
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use libsystemd::daemon::{NotifyState, notify, notify_with_fds};
-use libsystemd::errors::SdError;
+use libsystemd::daemon::{NotifyState, notify_with_fds};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
@@ -56,8 +55,7 @@ pub(crate) fn extend_timeout(span: Duration) -> Result<(), Error> {
 
 /// Has PID 1 hold a descriptor for the unit, under a name.
 pub(crate) fn store_descriptor(name: &str, fd: &OwnedFd) -> Result<(), Error> {
-    let states = [NotifyState::Fdstore, NotifyState::Fdname(name.to_owned())];
-    sent(notify_with_fds(false, &states, &[fd.as_raw_fd()]))
+    sent(&[NotifyState::Fdstore, NotifyState::Fdname(name.to_owned())], &[fd.as_raw_fd()])
 }
 
 /// Has PID 1 close what it holds under a name, if anything.
@@ -66,10 +64,12 @@ pub(crate) fn forget_descriptor(name: &str) -> Result<(), Error> {
 }
 
 fn send(states: &[NotifyState]) -> Result<(), Error> {
-    sent(notify(false, states))
+    sent(states, &[])
 }
 
-fn sent(result: Result<bool, SdError>) -> Result<(), Error> {
+/// Sends one datagram: all of it or nothing. libsystemd does not tell when a signal has interrupted it, hence the second try.
+fn sent(states: &[NotifyState], fds: &[RawFd]) -> Result<(), Error> {
+    let result = notify_with_fds(false, states, fds).or_else(|_| notify_with_fds(false, states, fds));
     match result {
         Ok(true) => Ok(()),
         Ok(false) => Err(Error::Usage(
@@ -83,8 +83,7 @@ fn sent(result: Result<bool, SdError>) -> Result<(), Error> {
 /// gone, and with it all that proves who sent the message, before PID 1 looks at it.
 pub(crate) fn barrier(mut meanwhile: impl FnMut()) -> Result<(), Error> {
     let (ours, theirs) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| Error::system("pipe2", e))?;
-    notify_with_fds(false, &[NotifyState::Other("BARRIER=1".to_owned())], &[theirs.as_raw_fd()])
-        .map_err(|e| Error::system("send BARRIER=1 to PID 1", std::io::Error::other(e)))?;
+    sent(&[NotifyState::Other("BARRIER=1".to_owned())], &[theirs.as_raw_fd()])?;
     drop(theirs);
     let deadline = Instant::now() + BARRIER_TIMEOUT;
     while Instant::now() < deadline {

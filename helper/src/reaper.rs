@@ -24,7 +24,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::exit::Error;
-use crate::sys::{self, Fork};
+use crate::sys::{self, Fork, retry};
 
 /// The container's first process.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl Reaper {
             Err(ended) if ended.kind() == std::io::ErrorKind::UnexpectedEof => {}
             Err(error) => return Err(Error::system("wait for the process that starts the container", error)),
         }
-        match waitpid(self.pid, None) {
+        match retry(|| waitpid(self.pid, None)) {
             Ok(WaitStatus::Exited(_, status)) if status != 0 => Ok(Started::Failed(status)),
             Ok(WaitStatus::Signaled(_, signal, _)) => Err(Error::Interrupted(format!(
                 "the process that starts the container was killed by {signal}"
@@ -164,7 +164,7 @@ impl Reaper {
         self.socket.write_all(&[0]).map_err(failed)?;
         let mut end = [0; 8];
         self.hear(&mut end).map_err(failed)?;
-        waitpid(self.pid, None)
+        retry(|| waitpid(self.pid, None))
             .map_err(|e| Error::system("wait for the process that starts the container", e))?;
         match decode(end) {
             Some(end) => Ok(Some(end)),

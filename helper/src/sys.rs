@@ -18,6 +18,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, setgroups, setresgid, setresuid};
 
+/// Makes a call again as long as a signal interrupts it. nix leaves that to its callers, where std does it itself.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
 /// pidfd_open(2): a handle on a process that can be polled and never means another one.
 pub(crate) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed; a non-negative result is a new descriptor that nobody else owns.
@@ -314,5 +324,5 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Da
 /// Whether a pidfd's process has ended, or does within so many milliseconds.
 pub(crate) fn ends_within(pidfd: &OwnedFd, milliseconds: u16) -> io::Result<bool> {
     let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-    Ok(poll(&mut fds, PollTimeout::from(milliseconds))? > 0)
+    Ok(retry(|| poll(&mut fds, PollTimeout::from(milliseconds)))? > 0)
 }
