@@ -37,7 +37,7 @@ WANTS = /usr/lib/systemd/system/multi-user.target.wants
 # journalctl reads a database made from the catalogs. Below DESTDIR that is the package's to do where it is installed.
 UPDATE_CATALOG = $(if $(DESTDIR),,$(if $(shell command -v journalctl),journalctl --update-catalog))
 
-.PHONY: help build install uninstall deps demo lint test check-vm bench check clean
+.PHONY: help build install uninstall deps demo lint test check-vm sweep bench check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -77,6 +77,10 @@ test: build ## every test, those on booted machines too (as root), and their sum
 
 check-vm: build ## of these tests, those on a virtual machine: memory, tasks, negative oom scores, raised limits (as root)
 	CARGO="$(CARGO)" CARGO_FLAGS="$(CARGO_FLAGS)" tests/run.sh --test virtual_machine
+
+# `make sweep SWEEP="debian13 runc start every=10"` takes another root, one runtime, one command, every tenth fault.
+sweep: build ## every system call of the helper killed or failed in turn, on booted machines (as root); see docs/reliability.md
+	$(CARGO) run $(CARGO_FLAGS) --quiet --package ct-tests --example sweep -- $(SWEEP)
 
 # `make bench BENCH="start reload"` measures these sections alone. See docs/performance.md.
 bench: build ## start, memory, generators beside the bare runtime and Quadlet (as root); also in target/bench.md

@@ -38,7 +38,9 @@ mod preparation;
 mod root;
 mod seed;
 mod skip;
+pub mod sweep;
 mod systemctl;
+mod tracer;
 mod virtual_machine;
 
 pub use command::{Command, Output, Running};
@@ -48,6 +50,7 @@ pub use machine::Machine;
 pub use preparation::Preparation;
 pub use root::Root;
 pub use skip::{test_name, unless_skipped};
+pub use tracer::{Fault, Point, Trace};
 pub use virtual_machine::{VirtualMachine, on_virtual_machine};
 
 /// Makes one test for each [`Root`] of one body: `NAME::host` and `NAME::debian13`.
