@@ -48,7 +48,14 @@ impl RunDirectory {
                 nix::errno::Errno::EWOULDBLOCK => Error::AlreadyStarting { name: name.clone() },
                 errno => failed("lock", errno.into()),
             })?;
-        for entry in std::fs::read_dir(&path).map_err(|e| failed("read", e))? {
+        let entries = loop {
+            match std::fs::read_dir(&path) {
+                // Unlike most of std this is not made again by itself.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                other => break other.map_err(|e| failed("read", e))?,
+            }
+        };
+        for entry in entries {
             let entry = entry.map_err(|e| failed("read", e))?;
             let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
             let removed = if is_directory {

@@ -152,10 +152,12 @@ pub(crate) fn wait(pid: i32, flags: i32) -> io::Result<Option<Change>> {
     let pid = libc::id_t::try_from(pid).map_err(io::Error::other)?;
     // SAFETY: siginfo_t is plain data for which all zeroes are valid.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `info` lives through the call and is of the type it is written as.
-    if unsafe { libc::waitid(libc::P_PID, pid, &raw mut info, flags | libc::WNOHANG) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    retry(|| {
+        // SAFETY: `info` lives through the call and is of the type it is written as.
+        nix::errno::Errno::result(unsafe {
+            libc::waitid(libc::P_PID, pid, &raw mut info, flags | libc::WNOHANG)
+        })
+    })?;
     // SAFETY: waitid() fills in the fields of SIGCHLD, or leaves the zeroes.
     let (changed, status) = unsafe { (info.si_pid(), info.si_status()) };
     if changed == 0 {
@@ -181,7 +183,7 @@ pub(crate) fn trace_continue(pid: i32, signal: i32) -> io::Result<()> {
 /// Arranges for `command`'s child to join a control group before it executes; `procs` is its `cgroup.procs`. Called
 /// before [`switch_user_before_exec`]: it takes the right to write there.
 pub(crate) fn enter_cgroup_before_exec(command: &mut Command, procs: OwnedFd) {
-    let join = move || nix::unistd::write(&procs, b"0").map(drop).map_err(io::Error::from);
+    let join = move || retry(|| nix::unistd::write(&procs, b"0")).map(drop).map_err(io::Error::from);
     // SAFETY: runs between fork and exec; one write(2) of a constant to a descriptor that the closure owns.
     unsafe { command.pre_exec(join) };
 }

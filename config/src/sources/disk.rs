@@ -38,7 +38,7 @@ impl Disk {
     /// A directory and its entries in no order, or `None` if it does not exist.
     pub(super) fn list(&self, dir: &str) -> Result<Option<(Dir, Vec<dir::Entry>)>, Problem> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let listed = match Dir::open(&self.below(Path::new(dir)), flags, Mode::empty()) {
+        let listed = match uninterrupted(|| Dir::open(&self.below(Path::new(dir)), flags, Mode::empty())) {
             Ok(mut open) => {
                 let entries: Result<Vec<_>, Errno> = open.iter().collect();
                 entries.map(|entries| Some((open, entries)))
@@ -107,7 +107,7 @@ impl Disk {
         // Links are followed, since some distributions make /etc of them; what counts is the file that was opened.
         // Not blocking: the open itself would wait on a FIFO. No controlling terminal: it might be one.
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let opened = openat(dir, name, flags, Mode::empty());
+        let opened = uninterrupted(|| openat(dir, name, flags, Mode::empty()));
         let mut file =
             File::from(opened.map_err(|error| format!("cannot open the file: {}", io::Error::from(error)))?);
         let size = self.check(&file)?;
@@ -211,4 +211,14 @@ const DEV_NULL: u64 = 0x103;
 
 pub(super) fn file_problem(file: PathBuf, reason: String) -> Problem {
     Problem { file, position: None, key: None, reason, hint: None }
+}
+
+/// Makes a call again as long as a signal interrupts it, which is left to nix's callers.
+fn uninterrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
 }
