@@ -75,7 +75,9 @@ impl Journal {
             ("active", _) if !start.status.success() => Some("active after a start that failed".to_owned()),
             ("active", _) => not_alive(machine, case.started(), text(&unit, "MainPID")),
             ("failed", "timeout") => Some("a hang: ended by TimeoutStartSec=".to_owned()),
-            _ if !may_fail_the_start(case, fault) => Some(format!("the start should succeed: {start}")),
+            _ if !may_fail_the_start(case, fault) => {
+                Some(format!("the start should succeed: {start}{}", self.said(machine, case.unit())))
+            }
             // The member of a pod that failed is not even tried.
             _ if case == Case::PodStart => self.unexplained(machine, case.unit(), fault),
             ("failed", "success") => Some("failed without a result".to_owned()),
@@ -109,9 +111,7 @@ impl Journal {
 
     /// A failed unit whose reason is not in the journal.
     fn unexplained(&self, machine: &Machine, unit: &str, fault: Option<(&Point, Fault)>) -> Option<String> {
-        let since = format!("--since=@{}.{:06}", self.since.as_secs(), self.since.subsec_micros());
-        let lines = machine.journalctl(&["--unit", unit, "--output=json", &since]);
-        let lines: Vec<Value> = lines.lines().map(parse).collect();
+        let lines = self.lines(machine, unit);
         // A signal, be it the test's own or abort(3), is PID 1's to tell; all else is the helper's.
         let by_signal = |line: &Value| {
             field(line, "MESSAGE_ID") == OF_PID_1[0]
@@ -132,8 +132,19 @@ impl Journal {
         if before_main || lines.iter().any(|line| by_signal(line) || (!killed && by_helper(line))) {
             return None;
         }
-        let said: Vec<String> = lines.iter().map(|line| field(line, "MESSAGE")).collect();
-        Some(format!("failed without a reason: {}", said.join(" | ")))
+        Some(format!("failed without a reason: {}", self.said(machine, unit)))
+    }
+
+    /// All that a unit has logged, for the message.
+    fn said(&self, machine: &Machine, unit: &str) -> String {
+        let said: Vec<String> = self.lines(machine, unit).iter().map(|line| field(line, "MESSAGE")).collect();
+        said.join(" | ")
+    }
+
+    fn lines(&self, machine: &Machine, unit: &str) -> Vec<Value> {
+        let since = format!("--since=@{}.{:06}", self.since.as_secs(), self.since.subsec_micros());
+        let lines = machine.journalctl(&["--unit", unit, "--output=json", &since]);
+        lines.lines().map(parse).collect()
     }
 }
 
