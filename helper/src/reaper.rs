@@ -103,8 +103,8 @@ fn serve(mut socket: UnixStream, init: i32) -> i32 {
     if socket.write_all(&init.to_ne_bytes()).is_err() {
         return 0;
     }
-    // A byte, or the end of the helper.
-    let _ = socket.read(&mut [0]);
+    // A byte, or the end of the helper; a signal is neither.
+    let _ = socket.read_exact(&mut [0]);
     // Init ended before the helper took over: only its parent can say how.
     let end = end_of(init, 0).unwrap_or(None);
     let _ = socket.write_all(&encode(end));
