@@ -3,6 +3,7 @@
 //! line of a drop-in and a D-Bus client as the property of a transient unit: never two lists.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::container::{
     Container, Dependency, Depends, Digest, Directive, Hooks, OomPolicy, ReadyWhen, RestartPolicy,
@@ -14,6 +15,9 @@ use crate::value::{Limit, Signal, Size, Timespan};
 
 /// The container's init when neither its config nor a bundle says what it is.
 pub const DEFAULT_COMMAND: &str = "/sbin/init";
+
+/// Where a distribution has its init, whichever that is.
+const SYSTEM_INITS: [&str; 2] = [DEFAULT_COMMAND, "/usr/sbin/init"];
 
 /// The program that the units run.
 pub const HELPER: &str = "/usr/libexec/ct/ct-helper";
@@ -247,7 +251,7 @@ fn commands(container: &Container) -> Vec<(&'static str, Value)> {
                 .push(("TimeoutStartSec", Value::Time(Timespan::Finite(all.saturating_add(START_TIMEOUT)))));
         }
     }
-    if !pre_stop.is_empty() || container.stop.command.is_some() {
+    if !pre_stop.is_empty() || container.stop.command.is_some() || is_init_unknown(container) {
         commands.push(("ExecStop", helper(&["stop", name])));
     }
     // Whether a bundle has hooks of its own for this moment only its config.json tells.
@@ -287,19 +291,31 @@ fn kill_signal(container: &Container) -> Option<Signal> {
     if container.stop.signal.is_some() {
         return container.stop.signal;
     }
-    let system_init = match (&container.process.command, &container.root.source) {
-        (Some(command), _) => is_system_init(command),
-        // Its own command, which is in a file that is not ours to read here.
-        (None, RootSource::Bundle(_)) => false,
-        (None, _) => is_system_init(&[DEFAULT_COMMAND.to_owned()]),
-    };
-    system_init.then_some(Signal::RTMIN_PLUS_3)
+    is_system_init(command(container)).then_some(Signal::RTMIN_PLUS_3)
+}
+
+/// Whether only a look at the running container tells what its init is, and so what stops it: its command is
+/// /sbin/init, and nobody has said a signal. On most distributions that is systemd, whose signal PID 1 sends; what
+/// another one needs is asked of it before that.
+pub fn is_init_unknown(container: &Container) -> bool {
+    let program = command(container).first().map(String::as_str);
+    container.stop.signal.is_none() && program.is_some_and(|program| SYSTEM_INITS.contains(&program))
+}
+
+/// The command that the config has, or that it means by having none. A bundle's own is in a file that is not ours to
+/// read here.
+fn command(container: &Container) -> &[String] {
+    static DEFAULT: LazyLock<[String; 1]> = LazyLock::new(|| [DEFAULT_COMMAND.to_owned()]);
+    match (&container.process.command, &container.root.source) {
+        (Some(command), _) => command,
+        (None, RootSource::Bundle(_)) => &[],
+        (None, _) => DEFAULT.as_slice(),
+    }
 }
 
 /// Whether a command is an init system that shuts down at SIGRTMIN+3 and makes groups of its own below its cgroup:
 /// systemd, or the /sbin/init that on nearly every distribution is one.
 pub fn is_system_init(command: &[String]) -> bool {
     let Some(program) = command.first() else { return false };
-    ["/sbin/init", "/usr/sbin/init"].contains(&program.as_str())
-        || program.rsplit('/').next() == Some("systemd")
+    SYSTEM_INITS.contains(&program.as_str()) || program.rsplit('/').next() == Some("systemd")
 }

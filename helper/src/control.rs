@@ -3,11 +3,12 @@
 //! `ct-helper stop NAME` (ExecStop=), only for containers whose config asks for it. Nothing here can keep a container
 //! from starting or stopping; PID 1 sends the signal and has the timeouts.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ct_config::container::{Container, RootSource};
+use ct_config::settings::{DEFAULT_COMMAND, is_init_unknown};
 use ct_config::value::Timespan;
 
 use crate::bundle;
@@ -15,7 +16,9 @@ use crate::cgroup::{self, UnitCgroup};
 use crate::exit::{At, Error, Failure, Step};
 use crate::hooks::{Moment, Stage};
 use crate::identity::Identity;
+use crate::init_system::{self, PowerOff};
 use crate::inside::Inside;
+use crate::job::Finished;
 use crate::journal::Journal;
 use crate::read;
 use crate::runtime::{Places, Runtime};
@@ -50,11 +53,14 @@ pub(crate) fn stop(name: &str, journal: Journal) -> Result<i32, Failure> {
     cgroup.thaw_payload();
     let deadline = stop_deadline(&container);
     let status = moment(&container, Stage::PreStop).run_all(journal, deadline);
-    let Some(command) = &container.stop.command else { return Ok(status) };
-    match run_stop_command(&container, command, &cgroup, pid, deadline) {
-        Ok(()) => Ok(status),
-        Err(error) => Ok(journal.survived(&Failure { step: Step::Stop, error })),
+    // Gone meanwhile, or no longer the container's.
+    let Some(init) = sys::pidfd_open(pid).ok().filter(|_| cgroup.holds(pid)) else { return Ok(status) };
+    let mut steps = vec![stop_inside(&container, &cgroup, &init, deadline)];
+    if is_init_unknown(&container) {
+        steps.push(ask_init(&container, &cgroup, (pid, &init), deadline));
     }
+    let failed = steps.into_iter().filter_map(Result::err);
+    Ok(failed.fold(status, |_, error| journal.survived(&Failure { step: Step::Stop, error })))
 }
 
 /// When a program of a stop must have ended, a little before PID 1 would kill it and us.
@@ -64,24 +70,15 @@ fn stop_deadline(container: &Container) -> Option<Instant> {
 }
 
 /// `stop.command`, until it or the container has ended.
-fn run_stop_command(
+fn stop_inside(
     container: &Container,
-    command: &[String],
     cgroup: &UnitCgroup,
-    pid: i32,
+    init: &OwnedFd,
     deadline: Option<Instant>,
 ) -> Result<(), Error> {
-    // Gone meanwhile.
-    let Ok(init) = sys::pidfd_open(pid) else { return Ok(()) };
-    let runtime = Runtime::locate(&container.runtime)?;
-    let identity = Identity::read(container, &runtime)?;
-    let places = Places::of(&container.name, &identity.account)?;
-    let inside =
-        Inside { name: &container.name, runtime: &runtime, places: &places, identity: &identity, cgroup };
-    let own = container.stop.command_timeout.finite().and_then(|limit| Instant::now().checked_add(limit));
-    let deadline = own.into_iter().chain(deadline).min();
-    let finished = inside.run(command, deadline, &[init.as_fd()])?;
-    let has_ended = sys::ends_within(&init, 0).unwrap_or(false);
+    let Some(command) = &container.stop.command else { return Ok(()) };
+    let finished = run_inside(container, command, cgroup, init, deadline)?;
+    let has_ended = sys::ends_within(init, 0).unwrap_or(false);
     if finished.end.is_success() || has_ended {
         return Ok(());
     }
@@ -89,6 +86,48 @@ fn run_stop_command(
         command: crate::exit::printable(&command.join(" "), 80),
         reason: finished.to_string(),
     })
+}
+
+/// Makes an init system that is not systemd power off. Its end is for PID 1 to wait for.
+fn ask_init(
+    container: &Container,
+    cgroup: &UnitCgroup,
+    (pid, init): (i32, &OwnedFd),
+    deadline: Option<Instant>,
+) -> Result<(), Error> {
+    let signal = match init_system::power_off(pid) {
+        None => return Ok(()),
+        Some(PowerOff::Signal(signal)) => signal,
+        Some(PowerOff::Runlevel0) => {
+            let command = [DEFAULT_COMMAND.to_owned(), "0".to_owned()];
+            if run_inside(container, &command, cgroup, init, deadline)?.end.is_success() {
+                return Ok(());
+            }
+            // Only process 1 may be busybox's init, which can be a file of that name as well. The other ones do
+            // nothing of note at this signal.
+            libc::SIGUSR2
+        }
+    };
+    // ESRCH: it has ended.
+    let _ = sys::send_signal(init, signal);
+    Ok(())
+}
+
+fn run_inside(
+    container: &Container,
+    command: &[String],
+    cgroup: &UnitCgroup,
+    init: &OwnedFd,
+    deadline: Option<Instant>,
+) -> Result<Finished, Error> {
+    let runtime = Runtime::locate(&container.runtime)?;
+    let identity = Identity::read(container, &runtime)?;
+    let places = Places::of(&container.name, &identity.account)?;
+    let inside =
+        Inside { name: &container.name, runtime: &runtime, places: &places, identity: &identity, cgroup };
+    let own = container.stop.command_timeout.finite().and_then(|limit| Instant::now().checked_add(limit));
+    let deadline = own.into_iter().chain(deadline).min();
+    inside.run(command, deadline, &[init.as_fd()])
 }
 
 /// The bundle's own hooks for the time after the container: its runtime runs them when it deletes what it keeps.

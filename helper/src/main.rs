@@ -16,6 +16,7 @@ mod handover;
 mod hooks;
 mod identity;
 mod idmapped;
+mod init_system;
 mod inside;
 mod job;
 mod journal;

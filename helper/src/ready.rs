@@ -12,11 +12,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ct_config::container::{Container, Ready, ReadyWhen};
-use ct_config::settings::stop_signal;
+use ct_config::settings::{is_init_unknown, stop_signal};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::exit::Error;
+use crate::init_system::{self, PowerOff};
 use crate::inside::Inside;
 use crate::job::until;
 use crate::notify;
@@ -85,6 +86,8 @@ struct Watch {
     init: OwnedFd,
     signals: Signals,
     stop_signal: i32,
+    /// Init's number, if only a look at it tells which signal PID 1's stands for.
+    unknown_init: Option<i32>,
 }
 
 impl Watch {
@@ -94,7 +97,8 @@ impl Watch {
         let stop_signal = stop_signal(container).0;
         let passed_on = [stop_signal, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
         let signals = Signals::catch(&passed_on).map_err(|e| Error::system("signalfd", e))?;
-        Ok(Self { init: pidfd, signals, stop_signal })
+        let unknown_init = is_init_unknown(container).then_some(init.pid);
+        Ok(Self { init: pidfd, signals, stop_signal, unknown_init })
     }
 
     fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
@@ -108,7 +112,7 @@ impl Watch {
         loop {
             while let Some(signal) = self.signals.next() {
                 // ESRCH: it has ended.
-                let _ = sys::send_signal(&self.init, signal);
+                let _ = sys::send_signal(&self.init, self.in_words_of_init(signal));
                 // To most programs a SIGHUP says to read their files again: they will be ready all the same.
                 is_stopping |= signal != libc::SIGHUP || signal == self.stop_signal;
             }
@@ -120,6 +124,15 @@ impl Watch {
             }
             // PID 1 has its own timeout for this, and kills.
             self.sleep(&[], None)?;
+        }
+    }
+
+    /// The signal that init powers off at, in place of PID 1's, if it is not systemd's.
+    fn in_words_of_init(&self, signal: i32) -> i32 {
+        let unknown = self.unknown_init.filter(|_| signal == self.stop_signal);
+        match unknown.and_then(init_system::power_off) {
+            Some(PowerOff::Signal(own)) => own,
+            Some(PowerOff::Runlevel0) | None => signal,
         }
     }
 
