@@ -7,6 +7,7 @@
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use ct_config::container::Container;
 use ct_config::name::ContainerName;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::stat::Mode;
@@ -32,6 +33,20 @@ pub(crate) fn is_the_unit(name: &str) -> Result<(), Error> {
             "`ct-helper start` is what ct@{name}.service runs; use `systemctl start ct@{name}`"
         ))),
     }
+}
+
+/// Undoes for an account, which needs its way to the runtime's state, what PID 1 does before each command of a unit:
+/// it sets the mode of the directory anew (`RuntimeDirectoryMode=`).
+pub(crate) fn reopen(container: &Container) -> Result<(), Error> {
+    if container.account.is_none() {
+        return Ok(());
+    }
+    open_for_traversal(&Path::new("/run/ct").join(container.name.as_str()))
+}
+
+fn open_for_traversal(path: &Path) -> Result<(), Error> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
+        .map_err(|e| Error::system(format!("chmod {}", path.display()), e))
 }
 
 impl RunDirectory {
@@ -71,8 +86,7 @@ impl RunDirectory {
     /// Lets the account and the container's root walk through to the mount points below. Nothing in here can be
     /// listed by them, and what must stay secret has modes of its own.
     pub(crate) fn open_for_traversal(&self) -> Result<(), Error> {
-        std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(0o711))
-            .map_err(|e| Error::system(format!("chmod {}", self.path.display()), e))
+        open_for_traversal(&self.path)
     }
 
     /// Makes a directory for root alone.

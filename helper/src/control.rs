@@ -13,6 +13,7 @@ use ct_config::value::Timespan;
 
 use crate::bundle;
 use crate::cgroup::{self, UnitCgroup};
+use crate::claim;
 use crate::exit::{At, Error, Failure, Step};
 use crate::hooks::{Moment, Stage};
 use crate::identity::Identity;
@@ -32,6 +33,7 @@ const MARGIN: Duration = Duration::from_millis(500);
 /// `ct-helper hook NAME STAGE`. Returns the status to exit with, all else is said.
 pub(crate) fn hook(name: &str, stage: Stage, journal: Journal) -> Result<i32, Failure> {
     let container = read::config(name, journal).at(Step::Config)?;
+    claim::reopen(&container).at(Step::Hooks)?;
     // After a stop PID 1 kills us too when the time for that is over.
     let deadline = if stage == Stage::PostStop { stop_deadline(&container) } else { None };
     let status = moment(&container, stage).run_all(journal, deadline);
@@ -48,6 +50,7 @@ pub(crate) fn stop(name: &str, journal: Journal) -> Result<i32, Failure> {
     // ExecStop= is also run for a service whose main process has ended by itself: there is nothing left to ask.
     let Some(pid) = main_process() else { return Ok(0) };
     let container = read::config(name, journal).at(Step::Config)?;
+    claim::reopen(&container).at(Step::Stop)?;
     let cgroup = cgroup::own_path().and_then(|own| UnitCgroup::containing(&own, name)).at(Step::Stop)?;
     // Nobody in a frozen container answers; PID 1 knows of `systemctl freeze`, but not of the runtime's `pause`.
     cgroup.thaw_payload();
