@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `make sweep`: every fault at every system call of every command that units run the helper for, and what did not hold.
 //!
-//! Words choose: `host`, `debian13` (roots), `crun`, `runc` (runtimes), `every=N` (a sample), `from=N`, `jobs=N`.
+//! Words choose: `host`, `debian13` (roots), `crun`, `runc` (runtimes), `every=N` (a sample), `from=N`,
+//! `at=CALL` (one system call), `jobs=N`, and the commands: `start`, `start-notify`, `post-start`, `stop`, `post-stop`,
+//! `pod-start`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
@@ -17,6 +19,7 @@ struct Wanted {
     roots: Vec<(Root, &'static str)>,
     runtimes: Vec<&'static str>,
     cases: Vec<Case>,
+    at: Option<String>,
     every: usize,
     from: usize,
     jobs: usize,
@@ -36,7 +39,7 @@ fn main() -> ExitCode {
         Ok(wanted) => wanted,
         Err(word) => {
             say(&format!(
-                "sweep: `{word}` is none of host, debian13, crun, runc, every=N, from=N, jobs=N, or a case"
+                "sweep: `{word}` is none of host, debian13, crun, runc, every=N, from=N, at=CALL, jobs=N, or a command"
             ));
             return ExitCode::FAILURE;
         }
@@ -69,11 +72,13 @@ fn main() -> ExitCode {
 impl Wanted {
     fn parse(words: impl Iterator<Item = String>) -> Result<Self, String> {
         let (mut roots, mut runtimes, mut cases) = (Vec::new(), Vec::new(), Vec::new());
+        let mut at = None;
         let (mut every, mut from, mut jobs) =
             (1, 0, std::thread::available_parallelism().map_or(1, Into::into));
         for word in words {
             let number = |text: &str| text.parse::<usize>().map_err(|_no_number| word.clone());
             match word.split_once('=') {
+                Some(("at", call)) => at = Some(call.to_owned()),
                 Some(("every", text)) => every = number(text)?.max(1),
                 Some(("from", text)) => from = number(text)?,
                 Some(("jobs", text)) => jobs = number(text)?.max(1),
@@ -93,7 +98,7 @@ impl Wanted {
         if cases.is_empty() {
             cases.extend(Case::ALL);
         }
-        Ok(Self { roots, runtimes, cases, every, from, jobs })
+        Ok(Self { roots, runtimes, cases, at, every, from, jobs })
     }
 }
 
@@ -107,7 +112,9 @@ fn sweep(wanted: &Wanted, root: Root, root_name: &str, runtime: &str) -> Found {
         let all = sweep.all(*case);
         let points = all.len() / FAULTS.len();
         say(&format!("{root_name} {runtime}: {case}: {points} points, {} faults each", FAULTS.len()));
-        queue.extend(all.into_iter().map(|(point, fault)| (*case, point, fault)));
+        let wanted = |point: &Point| wanted.at.as_ref().is_none_or(|call| *call == point.call_name());
+        let all = all.into_iter().filter(|(point, _)| wanted(point));
+        queue.extend(all.map(|(point, fault)| (*case, point, fault)));
     }
     let queue: VecDeque<_> = queue.into_iter().skip(wanted.from).step_by(wanted.every).collect();
     let (total, started) = (queue.len(), Instant::now());

@@ -13,7 +13,7 @@ const CONTAINER: &str = "user = \"ct-web\"\n\
     [stop]\ntimeout = \"5s\"\n";
 
 /// How many faults of each command are tried here; `make sweep` tries all.
-const SAMPLE: usize = 12;
+const SAMPLE: usize = 20;
 
 fn prepare(machine: &Machine) {
     machine
