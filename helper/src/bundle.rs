@@ -4,25 +4,26 @@
 //! It begins as ct's defaults, or as the bundle's own config.json, and gets on top what the TOML says. What PID 1 has
 //! set already (limits, oom score, resources) is never said a second time.
 
+mod namespaces;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use ct_config::container::{Container, Network, ReadyWhen, RootSource, Seccomp};
+use ct_config::container::{Container, ReadyWhen, RootSource, Seccomp};
 use ct_config::settings::is_system_init;
 use ct_config::value::Timespan;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{Uid, chown};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capability, Linux, LinuxBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace,
-    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxSeccomp, PosixRlimit, PosixRlimitBuilder,
-    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
+    Capability, LinuxBuilder, LinuxNamespace, LinuxSeccomp, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
+    Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
 };
 
-use crate::account::{Account, SubordinateIds};
+use crate::account::Account;
 use crate::confined;
 use crate::container_user;
 use crate::exit::{Error, Named};
@@ -157,8 +158,8 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     spec.set_process(Some(process));
 
     let mut linux = spec.linux().clone().unwrap_or_default();
-    set_namespaces(&mut linux, container, ids, own_config)?;
-    join_namespaces(&mut linux, parts.joined)?;
+    namespaces::set(&mut linux, container, ids, own_config)?;
+    namespaces::join(&mut linux, parts.joined)?;
     linux.set_cgroups_path(Some(parts.cgroup));
     // Which devices may be opened is the unit's to say (DevicePolicy=, DeviceAllow=).
     if let Some(resources) = linux.resources_mut() {
@@ -305,81 +306,6 @@ fn set_environment(
     environment.extend(container.process.env.clone());
     process.set_env(Some(environment.iter().map(|(key, value)| format!("{key}={value}")).collect()));
     Ok(())
-}
-
-/// Namespaces of the container's own, the network's as configured, and the user namespace with its maps.
-fn set_namespaces(
-    linux: &mut Linux,
-    container: &Container,
-    ids: Option<&SubordinateIds>,
-    own_config: bool,
-) -> Result<(), Error> {
-    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network as Net, Pid, User as Users, Uts};
-    let mut namespaces = linux.namespaces().clone().unwrap_or_default();
-    if !own_config {
-        for typ in [Pid, Ipc, Uts, Mount, Cgroup] {
-            replace(&mut namespaces, typ, None)?;
-        }
-    }
-    match (&container.network, own_config) {
-        (Some(Network::None), _) | (None, false) => replace(&mut namespaces, Net, None)?,
-        (Some(Network::Namespace(path)), _) => replace(&mut namespaces, Net, Some(path))?,
-        (Some(Network::Host), _) => namespaces.retain(|known| known.typ() != Net),
-        (None, true) => {}
-    }
-    if let Some(ids) = ids {
-        replace(&mut namespaces, Users, None)?;
-        linux.set_uid_mappings(Some(mappings(&ids.uid)?));
-        linux.set_gid_mappings(Some(mappings(&ids.gid)?));
-    }
-    linux.set_namespaces(Some(namespaces));
-    Ok(())
-}
-
-/// A namespace of the container's own, or the one at `path`, in place of what was said of it before.
-fn replace(
-    namespaces: &mut Vec<LinuxNamespace>,
-    typ: LinuxNamespaceType,
-    path: Option<&Path>,
-) -> Result<(), Error> {
-    namespaces.retain(|known| known.typ() != typ);
-    let mut builder = LinuxNamespaceBuilder::default().typ(typ);
-    if let Some(path) = path {
-        builder = builder.path(path);
-    }
-    namespaces.push(builder.build().map_err(malformed)?);
-    Ok(())
-}
-
-/// The namespaces of a pod besides the network, in place of the container's own.
-fn join_namespaces(linux: &mut Linux, joined: &Joined) -> Result<(), Error> {
-    let mut namespaces = linux.namespaces().clone().unwrap_or_default();
-    for (typ, path) in [
-        (LinuxNamespaceType::Ipc, &joined.ipc),
-        (LinuxNamespaceType::Uts, &joined.uts),
-        (LinuxNamespaceType::User, &joined.user),
-    ] {
-        if let Some(path) = path {
-            replace(&mut namespaces, typ, Some(path))?;
-        }
-    }
-    linux.set_namespaces(Some(namespaces));
-    Ok(())
-}
-
-fn mappings(ranges: &[ct_config::container::IdRange]) -> Result<Vec<LinuxIdMapping>, Error> {
-    ranges
-        .iter()
-        .map(|range| {
-            let builder = LinuxIdMappingBuilder::default();
-            builder
-                .container_id(range.container)
-                .host_id(range.host)
-                .size(range.count)
-                .build()
-                .map_err(malformed)
-        })
-        .collect()
 }
 
 fn read_seccomp(wanted: &Seccomp, capabilities: &[Capability]) -> Result<Option<LinuxSeccomp>, Error> {
