@@ -8,6 +8,7 @@
 use std::fs;
 use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -208,10 +209,15 @@ impl UnitCgroup {
         })
     }
 
-    /// A group below `payload/` for something that is run inside the container, given to whom `payload/` is given.
-    pub(crate) fn job_in_payload(&self, owner: Option<(u32, u32)>) -> Result<JobGroup, Error> {
-        let group = JobGroup::make(&self.host_path().join("payload"))?;
-        if let Some((uid, gid)) = owner {
+    /// A group below `payload/` for something that is run inside the container, given to whom `payload/` was given.
+    pub(crate) fn job_in_payload(&self) -> Result<JobGroup, Error> {
+        let payload = self.host_path().join("payload");
+        let owner = fs::metadata(&payload)
+            .map_err(|e| Error::system(format!("stat {}", payload.display()), e))
+            .map(|payload| (payload.uid(), payload.gid()))?;
+        let group = JobGroup::make(&payload)?;
+        if owner != (0, 0) {
+            let (uid, gid) = owner;
             for path in [group.path.clone(), group.path.join("cgroup.procs")] {
                 chown(&path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
                     .map_err(|e| Error::system(format!("chown {}", path.display()), e))?;

@@ -16,7 +16,7 @@ use crate::cgroup::{self, UnitCgroup};
 use crate::claim;
 use crate::exit::{At, Error, Failure, Step};
 use crate::hooks::{Moment, Stage};
-use crate::identity::Identity;
+use crate::identity;
 use crate::init_system::{self, PowerOff};
 use crate::inside::Inside;
 use crate::job::Finished;
@@ -124,10 +124,10 @@ fn run_inside(
     deadline: Option<Instant>,
 ) -> Result<Finished, Error> {
     let runtime = Runtime::locate(&container.runtime)?;
-    let identity = Identity::read(container, &runtime)?;
-    let places = Places::of(&container.name, &identity.account)?;
+    let account = identity::account(container)?;
+    let places = Places::of(&container.name, &account)?;
     let inside =
-        Inside { name: &container.name, runtime: &runtime, places: &places, identity: &identity, cgroup };
+        Inside { name: &container.name, runtime: &runtime, places: &places, account: &account, cgroup };
     let own = container.stop.command_timeout.finite().and_then(|limit| Instant::now().checked_add(limit));
     let deadline = own.into_iter().chain(deadline).min();
     inside.run(command, deadline, &[init.as_fd()])
@@ -140,9 +140,9 @@ fn run_poststop(container: &Container) -> Result<(), Error> {
         return Ok(());
     }
     let runtime = Runtime::locate(&container.runtime)?;
-    let identity = Identity::read(container, &runtime)?;
-    let places = Places::of(&container.name, &identity.account)?;
-    runtime.delete(&container.name, &places, &identity.account)
+    let account = identity::account(container)?;
+    let places = Places::of(&container.name, &account)?;
+    runtime.delete(&container.name, &places, &account)
 }
 
 fn moment(container: &Container, stage: Stage) -> Moment<'_> {

@@ -19,10 +19,15 @@ pub(crate) struct Identity {
     pub(crate) owner: Owner,
 }
 
+/// The host account that runs the container's runtime.
+pub(crate) fn account(container: &Container) -> Result<Account, Error> {
+    container.account.as_ref().map_or_else(|| Ok(Account::root()), Account::read)
+}
+
 impl Identity {
     /// Looks up what the config names.
     pub(crate) fn read(container: &Container, runtime: &Runtime<'_>) -> Result<Self, Error> {
-        let account = container.account.as_ref().map_or_else(|| Ok(Account::root()), Account::read)?;
+        let account = account(container)?;
         let ids = id_maps(container, &account, runtime)?;
         let owner = owner(ids.as_ref())?;
         Ok(Self { account, ids, owner })

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use ct_config::name::ContainerName;
 
+use crate::account::Account;
 use crate::cgroup::UnitCgroup;
 use crate::exit::Error;
-use crate::identity::Identity;
 use crate::job::{Finished, Job, Output};
 use crate::runtime::{Places, Runtime};
 
@@ -19,7 +19,8 @@ pub(crate) struct Inside<'a> {
     pub(crate) name: &'a ContainerName,
     pub(crate) runtime: &'a Runtime<'a>,
     pub(crate) places: &'a Places,
-    pub(crate) identity: &'a Identity,
+    /// Who runs the runtime.
+    pub(crate) account: &'a Account,
     pub(crate) cgroup: &'a UnitCgroup,
 }
 
@@ -32,8 +33,8 @@ impl Inside<'_> {
         deadline: Option<Instant>,
         watched: &[BorrowedFd<'_>],
     ) -> Result<Finished, Error> {
-        let account = &self.identity.account;
-        let group = self.cgroup.job_in_payload(self.identity.payload_owner())?;
+        let account = self.account;
+        let group = self.cgroup.job_in_payload()?;
         let command = self.runtime.exec(self.name, self.places, account, &group, argv);
         let job = Job { command, group: &group, account, deadline, output: Output::Keep, input: None };
         job.run(watched).inspect_err(|_| group.remove(false))

@@ -108,7 +108,7 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
         name: &container.name,
         runtime: &runtime,
         places: &places,
-        identity: &identity,
+        account: &identity.account,
         cgroup: &cgroup,
     };
     if lxcfs::is_among(&wanted) {
