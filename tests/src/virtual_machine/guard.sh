@@ -11,9 +11,11 @@ kernel=$1 image=$2 seed=$3
 
 arguments="console=ttyS0 quiet panic=-1 root=/dev/nvme0n1 rootwait rw init=/sbin/ct-tests-init"
 arguments="$arguments mitigations=off systemd.show_status=no systemd.condition-needs-update=no"
+# One thread for both processors: with one each, a processor of the guest may run into code that the kernel is patching on
+# the other (static keys), and the guest dies of the breakpoint in it, an "Oops: int3".
 # Changes of the image are in a file that has lost its name. Killed, this shell takes the emulator along.
 setpriv --pdeathsig KILL qemu-system-x86_64 \
-  -machine q35 -accel tcg,thread=multi -smp 2 -m 1024 -nodefaults -nic none -display none -no-reboot \
+  -machine q35 -accel tcg,thread=single -smp 2 -m 1024 -nodefaults -nic none -display none -no-reboot \
   -kernel "$kernel" -append "$arguments" \
   -drive "file=$image,format=raw,if=none,id=root,snapshot=on" -device nvme,drive=root,serial=root \
   -drive "file=$seed,format=raw,if=virtio,read-only=on" \
