@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command line: what clap(3) reads it into. The texts here are also ctctl(1) and the completions.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::jobs;
+
+/// What systemctl cannot do with containers that are systemd units.
+///
+/// A container is the unit ct@NAME.service: systemctl and journalctl work on it as on any other.
+#[derive(Debug, Parser)]
+#[command(name = "ctctl", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would make help of it")]
+    pub options: Options,
+    #[command(subcommand)]
+    #[expect(missing_docs, reason = "clap would make help of it")]
+    pub verb: Verb,
+}
+
+/// Options that all verbs have.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options for all verbs")]
+pub struct Options {
+    /// Talk to systemd on this machine, by ssh(1) and systemd-stdio-bridge(1)
+    #[arg(short = 'H', long, global = true, value_name = "[USER@]HOST")]
+    pub host: Option<String>,
+    /// Read configs below this folder instead of /
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CT_ROOT",
+        default_value = "/",
+        hide_default_value = true
+    )]
+    pub root: PathBuf,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "each is documented where its arguments are")]
+pub enum Verb {
+    Start(jobs::StartArguments),
+    Stop(jobs::StopArguments),
+    Restart(jobs::RestartArguments),
+}
