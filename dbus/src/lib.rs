@@ -6,7 +6,7 @@
 //! | [`connection`] | how systemd is reached: the system bus, its private socket, another machine |
 //! | [`manager`] | the methods of the manager |
 //! | [`job`] | a job queued and waited for, its result a type |
-//! | [`unit`] | what a unit is and does |
+//! | [`mod@unit`] | what a unit is and does |
 //! | [`property`] | the settings of [`ct_config::settings`] as the properties of a transient unit |
 //! | [`transient`] | scopes and services that live as long as their processes |
 //! | [`error`] | what can go wrong, in words for the one who asked |
