@@ -37,7 +37,7 @@ pub struct NamedRuntime {
 }
 
 /// The host's settings.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Host {
     /// `[autostart] parallel`
     pub parallel: Parallel,

@@ -26,7 +26,7 @@ pub mod sources;
 pub mod validate;
 pub mod value;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
@@ -55,6 +55,20 @@ pub struct Broken {
 /// Reads, merges and checks one container of `tree`. All that is wrong with it is reported at once.
 pub fn load(tree: &Tree, host: &host::Host, name: &ContainerName) -> Result<Container, Box<Broken>> {
     check(tree.read(name, tree.entry(name)), host, name)
+}
+
+/// As [`load`], as if the file `path` had `text`: its main file, or a drop-in, that is there or would be. Nothing is
+/// written: whoever writes it then knows that the container can be used.
+pub fn load_as_if(
+    tree: &Tree,
+    host: &host::Host,
+    name: &ContainerName,
+    path: &Path,
+    text: String,
+) -> Result<Container, Box<Broken>> {
+    let mut read = tree.read(name, tree.entry(name));
+    read.replace(path, text);
+    check(read, host, name)
 }
 
 /// As [`load`], for every container of `tree`, sorted by name.

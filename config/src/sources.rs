@@ -217,6 +217,11 @@ impl Entry {
     }
 }
 
+/// Whether it lies in a `NAME.toml.d`.
+fn is_drop_in(path: &Path) -> bool {
+    path.parent().is_some_and(|dir| dir.to_string_lossy().ends_with(".toml.d"))
+}
+
 /// Reads the host's settings; no files at all if there are none.
 pub(crate) fn read_host(root: &Path) -> SourceFiles {
     let disk = Disk::new(root);
@@ -233,6 +238,26 @@ pub(crate) fn read_host(root: &Path) -> SourceFiles {
 }
 
 impl SourceFiles {
+    /// Has the file `path` be `text`, in its place in the order of merging. What could not be read of it does not
+    /// matter any more.
+    pub(crate) fn replace(&mut self, path: &Path, text: String) {
+        self.problems.retain(|problem| problem.file != path);
+        let file = SourceFile { path: path.to_owned(), text };
+        let mains = self.files.iter().take_while(|file| !is_drop_in(&file.path)).count();
+        if !is_drop_in(path) {
+            self.files.drain(..mains);
+            return self.files.insert(0, file);
+        }
+        // A drop-in hides one of the same name in another directory.
+        let order = |other: &SourceFile| other.path.file_name().cmp(&path.file_name());
+        let later = self.files.iter().skip(mains).position(|other| order(other).is_ge());
+        let index = later.map_or(self.files.len(), |later| mains + later);
+        match self.files.get_mut(index) {
+            Some(same) if order(same).is_eq() => *same = file,
+            _ => self.files.insert(index, file),
+        }
+    }
+
     fn add(&mut self, file: Result<SourceFile, Problem>) {
         match file {
             Ok(file) => self.files.push(file),

@@ -470,3 +470,38 @@ fn hooks_that_are_files_follow_those_of_the_config() {
         "{reasons}"
     );
 }
+
+#[test]
+fn a_text_stands_for_a_file_that_is_there_or_would_be() {
+    let root = FakeRoot::new("as-if");
+    root.write(&format!("{ETC}/a.toml"), &described("main"));
+    root.write(&format!("{USR}/a.toml.d/50-b.toml"), "description = \"vendor\"\n");
+    let name = ContainerName::parse("a").unwrap();
+    let as_if = |path: &str, text: &str| {
+        ct_config::load_as_if(&root.tree(), &root.host().0, &name, Path::new(path), text.to_owned())
+            .map(|container| container.description.unwrap_or_default())
+            .map_err(|broken| broken.problems[0].to_string())
+    };
+    let dir = format!("{ETC}/a.toml.d");
+    assert_eq!(as_if(&format!("{dir}/40-a.toml"), "description = \"early\"").unwrap(), "vendor");
+    assert_eq!(as_if(&format!("{dir}/60-c.toml"), "description = \"late\"").unwrap(), "late");
+    assert_eq!(
+        as_if(&format!("{dir}/50-b.toml"), "hostname = \"a\"").unwrap(),
+        "main",
+        "it hides the vendor's"
+    );
+    assert_eq!(as_if(&format!("{dir}/a.toml"), "description = \"named alike\"").unwrap(), "named alike");
+    assert_eq!(as_if(&format!("{ETC}/a.toml"), MINIMAL).unwrap(), "vendor");
+    let wrong = as_if(&format!("{dir}/60-c.toml"), "\ndescripton = 1").unwrap_err();
+    assert!(wrong.starts_with(&format!("{dir}/60-c.toml:2:1: unknown key `descripton`")), "{wrong}");
+    // What cannot be read does not matter, once it is replaced.
+    fs::write(root.path(&format!("{ETC}/a.toml")), b"= \xff").unwrap();
+    root.write(&format!("{ETC}/b.toml"), MINIMAL);
+    assert_eq!(as_if(&format!("{ETC}/a.toml"), MINIMAL).unwrap(), "vendor");
+    assert_eq!(description(&root, "b"), "", "nothing was written");
+    // A container that is not there yet.
+    let new = ContainerName::parse("new").unwrap();
+    let path = PathBuf::from(format!("{ETC}/new.toml"));
+    let made = ct_config::load_as_if(&root.tree(), &root.host().0, &new, &path, MINIMAL.to_owned());
+    assert_eq!(made.unwrap().files, [path]);
+}
