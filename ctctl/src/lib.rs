@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`cli`] | the command line: options for all, and one verb |
 //! | [`context`] | what every verb needs: the configs, systemd, where to write |
+//! | [`config_file`] | the configs, as they are written: checked, then whole or not at all |
 //! | [`names`] | which container a name means: exact, or a unique beginning |
 //! | [`output`] | tables, JSON, and text that is safe for a terminal |
 //! | [`exit`] | the table of exit codes |
@@ -14,6 +15,7 @@
 //! Every other module is one verb, or a family of them: its arguments, and `run`.
 
 pub mod cli;
+pub mod config_file;
 pub mod context;
 pub mod error;
 pub mod exit;
