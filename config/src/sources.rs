@@ -37,6 +37,8 @@ pub struct Tree<N = ContainerName> {
     /// The directories that were listed, held open: a path from there is a short one.
     dirs: Vec<Option<Dir>>,
     named: BTreeMap<N, Entry>,
+    /// Names whose first file is a link to /dev/null.
+    masked: Vec<N>,
     problems: Vec<Problem>,
 }
 
@@ -91,6 +93,8 @@ impl<N: ConfigName> Tree<N> {
             });
             tree.dirs.push(open);
         }
+        let masked = tree.named.iter().filter(|(_, entry)| entry.main == Main::Masked);
+        tree.masked = masked.map(|(name, _)| name.clone()).collect();
         tree.named.retain(|_, entry| matches!(entry.main, Main::At(_)));
         tree
     }
@@ -116,7 +120,8 @@ impl<N: ConfigName> Tree<N> {
     }
 
     fn empty(root: &Path) -> Self {
-        Self { disk: Disk::new(root), dirs: Vec::new(), named: BTreeMap::new(), problems: Vec::new() }
+        let disk = Disk::new(root);
+        Self { disk, dirs: Vec::new(), named: BTreeMap::new(), masked: Vec::new(), problems: Vec::new() }
     }
 
     /// Takes note of one directory entry.
@@ -152,6 +157,11 @@ impl<N: ConfigName> Tree<N> {
     /// The names, sorted: those that are masked are not among them, those that cannot be read are.
     pub fn names(&self) -> impl Iterator<Item = &N> {
         self.named.keys()
+    }
+
+    /// The names that are masked, sorted; only [`Tree::scan`] finds them.
+    pub fn masked(&self) -> &[N] {
+        &self.masked
     }
 
     /// Whether there is a file of this name.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::jobs;
+use crate::{jobs, list};
 
 /// What systemctl cannot do with containers that are systemd units.
 ///
@@ -44,6 +44,7 @@ pub struct Options {
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "each is documented where its arguments are")]
 pub enum Verb {
+    List(list::ListArguments),
     Start(jobs::StartArguments),
     Stop(jobs::StopArguments),
     Restart(jobs::RestartArguments),

@@ -8,21 +8,30 @@
 //! | [`context`] | what every verb needs: the configs, systemd, where to write |
 //! | [`config_file`] | the configs, as they are written: checked, then whole or not at all |
 //! | [`names`] | which container a name means: exact, or a unique beginning |
+//! | [`configs`], [`units`] | what is configured, and what systemd has loaded |
+//! | [`phase`], [`cgroup`] | what a container is doing, in one word; what the kernel counts for it |
+//! | [`amount`] | bytes and times as people read them |
 //! | [`output`] | tables, JSON, and text that is safe for a terminal |
 //! | [`exit`] | the table of exit codes |
 //! | [`error`] | what can go wrong |
 //!
 //! Every other module is one verb, or a family of them: its arguments, and `run`.
 
+pub mod amount;
+pub mod cgroup;
 pub mod cli;
 pub mod config_file;
+pub mod configs;
 pub mod context;
 pub mod error;
 pub mod exit;
 pub mod jobs;
 pub mod journal;
+pub mod list;
 pub mod names;
 pub mod output;
+pub mod phase;
+pub mod units;
 
 use cli::{Cli, Verb};
 use context::Context;
@@ -33,6 +42,7 @@ use exit::Status;
 pub fn run(cli: &Cli) -> Result<Status, Error> {
     let context = Context::new(&cli.options);
     match &cli.verb {
+        Verb::List(arguments) => list::list(arguments, &context),
         Verb::Start(arguments) => jobs::start(arguments, &context),
         Verb::Stop(arguments) => jobs::stop(arguments, &context),
         Verb::Restart(arguments) => jobs::restart(arguments, &context),

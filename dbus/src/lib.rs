@@ -8,6 +8,7 @@
 //! | [`job`] | a job queued and waited for, its result a type |
 //! | [`mod@unit`] | what a unit is and does |
 //! | [`property`] | the settings of [`ct_config::settings`] as the properties of a transient unit |
+//! | [`read`] | many properties of many units at once |
 //! | [`transient`] | scopes and services that live as long as their processes |
 //! | [`error`] | what can go wrong, in words for the one who asked |
 //!
@@ -19,6 +20,7 @@ pub mod job;
 pub mod manager;
 mod private;
 pub mod property;
+pub mod read;
 pub mod transient;
 pub mod unit;
 

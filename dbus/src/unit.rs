@@ -4,7 +4,7 @@
 use zbus::block_on;
 use zbus::fdo::PropertiesProxy;
 use zbus::names::InterfaceName;
-use zbus::zvariant::OwnedValue;
+use zbus::zvariant::{OwnedObjectPath, OwnedValue};
 
 use crate::connection::Systemd;
 use crate::error::Error;
@@ -26,6 +26,11 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// One of these properties.
+    pub(crate) fn of(properties: Properties) -> Self {
+        Self { properties }
+    }
+
     /// A text, empty where there is none.
     pub fn text(&self, name: &str) -> &str {
         self.properties.get(name).and_then(|value| value.downcast_ref().ok()).unwrap_or_default()
@@ -57,6 +62,23 @@ impl Unit {
             .and_then(|value| value.try_clone().ok()?.try_into().ok())
             .unwrap_or_default();
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// `Job`: the number of the unit's job and its object, if it has one.
+    pub fn job(&self) -> Option<(u32, OwnedObjectPath)> {
+        let value = self.value("Job")?.try_clone().ok()?;
+        let (number, path): (u32, OwnedObjectPath) = value.try_into().ok()?;
+        (number != 0).then_some((number, path))
+    }
+
+    /// A list of texts; empty where there is none.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        self.value(name).and_then(|value| value.try_clone().ok()?.try_into().ok()).unwrap_or_default()
+    }
+
+    /// Names and values of all that are there.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &OwnedValue)> {
+        self.properties.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// Any property as it came.
