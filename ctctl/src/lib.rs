@@ -12,6 +12,8 @@
 //! | [`phase`], [`cgroup`] | what a container is doing, in one word; what the kernel counts for it |
 //! | [`amount`] | bytes and times as people read them |
 //! | [`output`] | tables, JSON, and text that is safe for a terminal |
+//! | [`scope`] | a process of ours in a transient unit |
+//! | [`pty`], [`relay`], [`signals`] | the caller's terminal, streams and signals, passed on to a program inside |
 //! | [`exit`] | the table of exit codes |
 //! | [`error`] | what can go wrong |
 //!
@@ -31,6 +33,10 @@ pub mod list;
 pub mod names;
 pub mod output;
 pub mod phase;
+pub mod pty;
+pub mod relay;
+pub mod scope;
+pub mod signals;
 pub mod units;
 
 use cli::{Cli, Verb};

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The caller's terminal, while it stands for one inside a container: raw, and as it was afterwards, however we end.
+//! It never goes inside itself: what runs there has a pty of its own, see pty(7).
+
+use std::io::Write as _;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, Once, PoisonError};
+
+use ct_channel::message::Size;
+use rustix::fs::{FileType, fstat, major, minor};
+use rustix::termios::{
+    OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
+
+use crate::error::Error;
+
+/// What the terminal was before; also for the panic hook, since a release build does not unwind.
+static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Undoes what programs leave switched on when they are killed: colours, hidden cursor, other screen, mouse, marks
+/// around what is pasted. The cursor stays where it is.
+const RESET: &[u8] =
+    b"\x1b[!p\x1b[?1047l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?25h\x1b[0m";
+
+/// The caller's terminal in raw mode, as long as this lives.
+#[derive(Debug)]
+pub struct RawTerminal(());
+
+impl RawTerminal {
+    /// Makes standard input raw: every key is the program's. `None` where it is no terminal.
+    pub fn enter() -> Result<Option<Self>, Error> {
+        static HOOK: Once = Once::new();
+        let stdin = std::io::stdin();
+        let Ok(before) = tcgetattr(&stdin) else { return Ok(None) };
+        let mut raw = before.clone();
+        raw.make_raw();
+        *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        HOOK.call_once(|| {
+            let next = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                restore();
+                next(panic);
+            }));
+        });
+        let guard = Self(());
+        tcsetattr(&stdin, OptionalActions::Now, &raw)
+            .map_err(|e| Error::system("make the terminal raw", e))?;
+        Ok(Some(guard))
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn restore() {
+    if let Some(before) = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        // Now, and not when all is written: a terminal that is held (Ctrl-S) would hold us, too.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
+    }
+}
+
+/// Whether our own output is read by a terminal.
+pub fn is_stdout_a_terminal() -> bool {
+    isatty(std::io::stdout())
+}
+
+/// Has the terminal forget modes that a program may have left on.
+pub fn reset() {
+    if is_stdout_a_terminal() {
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(RESET).and_then(|()| stdout.flush());
+    }
+}
+
+/// The size of the caller's terminal, if there is one.
+pub fn size() -> Option<Size> {
+    let of = |size: Winsize| Size { rows: size.ws_row, columns: size.ws_col };
+    let stdout = tcgetwinsize(std::io::stdout());
+    stdout.or_else(|_| tcgetwinsize(std::io::stdin())).ok().map(of)
+}
+
+/// Gives a pty this size; whoever runs on it gets SIGWINCH.
+pub fn resize(master: impl AsFd, size: Size) {
+    let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // A pty that is gone needs none.
+    let _ = tcsetwinsize(master, size);
+}
+
+/// Takes a descriptor for a pty's master if it is one. A runtime that runs as another account may send anything.
+pub fn checked_master(descriptor: OwnedFd) -> Result<OwnedFd, Error> {
+    let stat = fstat(&descriptor).map_err(|e| Error::system("fstat", e))?;
+    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    // /dev/ptmx, see the kernel's list of devices.
+    if is_device && (major(stat.st_rdev), minor(stat.st_rdev)) == (5, 2) {
+        return Ok(descriptor);
+    }
+    Err(Error::failed("what the runtime sent is no terminal"))
+}
