@@ -57,10 +57,12 @@ impl fmt::Display for ContainerName {
 
 /// The rule that a text breaks and that containers and pods have in common: they name files, and instances of units.
 fn broken_rule(text: &str) -> Option<&'static str> {
+    let too_long = (text.len() > ContainerName::MAX).then_some("it is longer than 63 characters");
+    too_long.or_else(|| broken_character_rule(text))
+}
+
+fn broken_character_rule(text: &str) -> Option<&'static str> {
     let Some(first) = text.bytes().next() else { return Some("it is empty") };
-    if text.len() > ContainerName::MAX {
-        return Some("it is longer than 63 characters");
-    }
     if !first.is_ascii_alphanumeric() {
         return Some("it must begin with a letter or a digit");
     }
@@ -68,6 +70,12 @@ fn broken_rule(text: &str) -> Option<&'static str> {
         return Some("only letters, digits, \"_\", \".\" and \"-\" are allowed");
     }
     text.contains("..").then_some("it contains \"..\"")
+}
+
+/// Whether `text` is the name of a layer, a directory below /var/lib/ct/layers/: as a container's, but of up to 255
+/// characters, for a layer of an image is named after its digest.
+pub fn is_layer_name(text: &str) -> bool {
+    text.len() <= 255 && broken_character_rule(text).is_none()
 }
 
 /// A pod's name: as a container's, and such that `ct-NAME.slice` is a slice. A dash in it is a level of the tree of

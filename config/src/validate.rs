@@ -21,16 +21,16 @@ use crate::container::{
 use crate::document::{MAX_PROBLEMS, ROOT_SOURCES, SourceMap, Span};
 use crate::fragment::{self, Fragment, List, Scalar, Text};
 use crate::host::Host;
-use crate::name::{ContainerName, UnitName};
+use crate::name::{ContainerName, UnitName, is_layer_name};
 use crate::problem::Problem;
 use crate::sources::HookFiles;
 use crate::suggest;
 use crate::value::{Timespan, parse_number};
 
 /// Where bare layer names are.
-const LAYERS: &str = "/var/lib/ct/layers";
+pub const LAYERS: &str = "/var/lib/ct/layers";
 /// The kernel's own bound.
-const MAX_LAYERS: usize = 500;
+pub const MAX_LAYERS: usize = 500;
 /// The slice of a container that names none.
 const DEFAULT_SLICE: &str = "ct.slice";
 /// Runtimes that a later version drives.
@@ -213,7 +213,7 @@ impl Check<'_> {
             let text = layer.get_ref().as_str();
             let path = if text.starts_with('/') {
                 self.path(layer, KEY)
-            } else if ContainerName::parse(text).is_ok() {
+            } else if is_layer_name(text) {
                 Path::new(LAYERS).join(text)
             } else {
                 let reason = format!("{text:?} is neither an absolute path nor the name of a layer");

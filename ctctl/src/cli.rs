@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{jobs, list};
+use crate::{create, jobs, list};
 
 /// What systemctl cannot do with containers that are systemd units.
 ///
@@ -45,6 +45,7 @@ pub struct Options {
 #[expect(missing_docs, reason = "each is documented where its arguments are")]
 pub enum Verb {
     List(list::ListArguments),
+    Create(Box<create::CreateArguments>),
     Start(jobs::StartArguments),
     Stop(jobs::StopArguments),
     Restart(jobs::RestartArguments),

@@ -31,7 +31,7 @@ pub fn write_new(context: &Context, name: &ContainerName, text: &str, force: boo
     }
     check(context, name, &path, text)?;
     let place = if force { Place::Any } else { Place::Free };
-    write(&below(context.root(), &path), text, place)
+    write(&context.on_disk(&path), text, place)
         .map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => exists(name, &path),
             _ => Error::system(format!("cannot write {}", path.display()), source),
@@ -42,7 +42,7 @@ pub fn write_new(context: &Context, name: &ContainerName, text: &str, force: boo
 /// Writes `path`, a container's main file or one of its drop-ins, as it is named on the host, whether it is there or not.
 pub fn replace(context: &Context, name: &ContainerName, path: &Path, text: &str) -> Result<(), Error> {
     check(context, name, path, text)?;
-    write(&below(context.root(), path), text, Place::Any)
+    write(&context.on_disk(path), text, Place::Any)
         .map_err(|source| Error::system(format!("cannot write {}", path.display()), source))
 }
 
@@ -77,10 +77,6 @@ fn exists(name: &ContainerName, file: &Path) -> Error {
         name.as_str(),
         file.display()
     ))
-}
-
-fn below(root: &Path, path: &Path) -> PathBuf {
-    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 /// What may be where a file is put.

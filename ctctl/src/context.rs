@@ -36,6 +36,11 @@ impl Context {
         &self.root
     }
 
+    /// Where a path of this machine is on the disk: below the folder that stands for `/`.
+    pub fn on_disk(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
     /// The other machine, if one is meant: its configs are not ours to read.
     pub fn host(&self) -> Option<&str> {
         self.host.as_deref()

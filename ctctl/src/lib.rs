@@ -7,6 +7,7 @@
 //! | [`cli`] | the command line: options for all, and one verb |
 //! | [`context`] | what every verb needs: the configs, systemd, where to write |
 //! | [`config_file`] | the configs, as they are written: checked, then whole or not at all |
+//! | [`container_toml`] | the text of such a config, made key by key |
 //! | [`names`] | which container a name means: exact, or a unique beginning |
 //! | [`configs`], [`units`] | what is configured, and what systemd has loaded |
 //! | [`phase`], [`cgroup`] | what a container is doing, in one word; what the kernel counts for it |
@@ -24,7 +25,9 @@ pub mod cgroup;
 pub mod cli;
 pub mod config_file;
 pub mod configs;
+pub mod container_toml;
 pub mod context;
+pub mod create;
 pub mod error;
 pub mod exit;
 pub mod jobs;
@@ -49,6 +52,7 @@ pub fn run(cli: &Cli) -> Result<Status, Error> {
     let context = Context::new(&cli.options);
     match &cli.verb {
         Verb::List(arguments) => list::list(arguments, &context),
+        Verb::Create(arguments) => create::create(arguments, &context),
         Verb::Start(arguments) => jobs::start(arguments, &context),
         Verb::Stop(arguments) => jobs::stop(arguments, &context),
         Verb::Restart(arguments) => jobs::restart(arguments, &context),

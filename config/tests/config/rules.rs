@@ -296,6 +296,21 @@ fn the_root_file_system() {
 }
 
 #[test]
+fn a_layer_may_be_named_after_its_digest() {
+    let root = FakeRoot::new("a_layer_may_be_named_after_its_digest");
+    let name = format!("sha512-{}", "0".repeat(128));
+    let container = root.only(&format!("root.layers = [\"{name}\"]")).unwrap();
+    assert_eq!(
+        container.root.source,
+        RootSource::Layers(vec![PathBuf::from("/var/lib/ct/layers").join(&name)])
+    );
+    for bad in ["0".repeat(256), "a/b".to_owned(), "a..b".to_owned(), ".a".to_owned(), String::new()] {
+        let refused = root.only(&format!("root.layers = [\"{bad}\"]")).unwrap_err();
+        assert!(refused[0].contains("nor the name of a layer"), "{bad}: {refused:?}");
+    }
+}
+
+#[test]
 fn scripts_have_lines() {
     let root = FakeRoot::new("scripts");
     let text = "root.path = \"/a\"\n[process]\ncommand = [\"sh\", \"-c\", \"\"\"\nif x; then\n\ty\nfi\n\"\"\"]\n\
