@@ -4,14 +4,15 @@
 
 mod host;
 mod pod;
+mod spanned;
 mod value;
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use toml::Spanned;
 
 pub use host::{HostAutostart, HostFragment, HostRuntime};
 pub use pod::PodFragment;
+pub use spanned::Spanned;
 use value::table;
 pub use value::{IdRanges, Scalar, Setting, Table};
 
@@ -25,20 +26,21 @@ pub type Settings = BTreeMap<Text, Spanned<Setting>>;
 /// One container file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Fragment {
     /// `Description=` of the unit.
     pub description: Option<Text>,
-    /// crun (default), runc, a name from `[runtimes]` of ct.toml, or an absolute path.
+    /// The OCI runtime: crun, runc, a name from `[runtimes]` of ct.toml, or an absolute path.
     pub runtime: Option<Text>,
-    /// The host account that runs the runtime; default root.
+    /// The host account that runs the runtime, with ranges in subuid(5) and subgid(5); default root.
     pub user: Option<Spanned<Scalar>>,
     /// The slice of the unit; default ct.slice.
     pub slice: Option<Text>,
-    /// The pod it belongs to.
+    /// The pod it belongs to, see ct-pod.toml(5).
     pub pod: Option<Text>,
     /// The host name inside; default the container's name.
     pub hostname: Option<Text>,
-    /// The root file system.
+    /// The root file system: exactly one of path, layers and bundle.
     #[serde(default, deserialize_with = "table")]
     pub root: Option<Root>,
     /// The process that is the container's init.
@@ -53,6 +55,8 @@ pub struct Fragment {
     #[serde(default, deserialize_with = "table")]
     pub limits: Option<Limits>,
     /// systemd.resource-control(5) in snake case.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::resources"))]
     pub resources: Option<Settings>,
     /// What the out-of-memory killer does.
     #[serde(default, deserialize_with = "table")]
@@ -89,14 +93,15 @@ pub struct Fragment {
 /// `[root]`: exactly one of path, layers, bundle.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Root {
-    /// A directory.
+    /// A directory, by its absolute path.
     pub path: Option<Text>,
     /// Overlay layers, lowest first; bare names are below /var/lib/ct/layers/.
     pub layers: Option<List>,
     /// An OCI bundle, whose config.json is the base that other keys override.
     pub bundle: Option<Text>,
-    /// persistent, ephemeral (fresh at each start), or no.
+    /// What becomes of writes: persistent, ephemeral (fresh at each start), or no (read-only).
     pub writable: Option<Writable>,
     /// An id-mapped mount, to share one root file system between containers with other id ranges.
     pub idmap: Option<Spanned<bool>>,
@@ -106,6 +111,7 @@ pub struct Root {
 
 /// `root.lxcfs`
 #[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "said at crate::container::Lxcfs")]
 pub enum Lxcfs {
@@ -116,6 +122,7 @@ pub enum Lxcfs {
 
 /// `root.writable`
 #[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "said at crate::container::Writable")]
 pub enum Writable {
@@ -127,14 +134,15 @@ pub enum Writable {
 /// `[process]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Process {
     /// The argument vector; default /sbin/init.
     pub command: Option<List>,
-    /// Working directory.
+    /// The working directory, absolute.
     pub cwd: Option<Text>,
-    /// Environment.
+    /// Environment variables.
     pub env: Option<BTreeMap<Text, Spanned<Scalar>>>,
-    /// Files in the syntax of `EnvironmentFile=`; a leading `-` allows them to be missing.
+    /// Files of the host in the syntax of `EnvironmentFile=`; a leading `-` allows them to be missing.
     pub env_file: Option<List>,
     /// User inside the container, by name or number.
     pub user: Option<Spanned<Scalar>>,
@@ -142,29 +150,31 @@ pub struct Process {
     pub group: Option<Spanned<Scalar>>,
     /// Supplementary groups inside the container.
     pub groups: Option<Vec<Spanned<Scalar>>>,
-    /// A terminal as its console.
+    /// A terminal as its console; not supported yet.
     pub terminal: Option<Spanned<bool>>,
-    /// A tiny init in front of the command.
+    /// A tiny init in front of the command, as process 1.
     pub init: Option<Spanned<bool>>,
 }
 
 /// `[idmap]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct IdMap {
-    /// "auto", or ranges of container id, host id, count.
+    /// "auto" (the ranges of subuid(5) and subgid(5)), or ranges of [container id, host id, count].
     pub uid: Option<Spanned<IdRanges>>,
-    /// "auto", or ranges of container id, host id, count.
+    /// "auto" (the ranges of subuid(5) and subgid(5)), or ranges of [container id, host id, count].
     pub gid: Option<Spanned<IdRanges>>,
 }
 
 /// One `[[mount]]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Mount {
     /// What is mounted.
     pub source: Option<Text>,
-    /// Where in the container.
+    /// Where in the container, absolute.
     pub target: Option<Text>,
     /// bind (the default for an absolute source), tmpfs, or any file system.
     #[serde(rename = "type")]
@@ -177,6 +187,7 @@ pub struct Mount {
 
 /// `mount.create`
 #[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "said at crate::container::Create")]
 pub enum Create {
@@ -188,38 +199,56 @@ pub enum Create {
 /// `[limits]`: each "soft:hard", one value for both, or "infinity".
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
-#[expect(missing_docs, reason = "the resources of getrlimit(2)")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Limits {
+    /// Address space in bytes: `LimitAS=`.
     pub r#as: Option<Spanned<Scalar>>,
+    /// Size of a core file in bytes: `LimitCORE=`.
     pub core: Option<Spanned<Scalar>>,
+    /// CPU time, a time span: `LimitCPU=`.
     pub cpu: Option<Spanned<Scalar>>,
+    /// Data segment in bytes: `LimitDATA=`.
     pub data: Option<Spanned<Scalar>>,
+    /// Size of a file in bytes: `LimitFSIZE=`.
     pub fsize: Option<Spanned<Scalar>>,
+    /// Number of file locks: `LimitLOCKS=`.
     pub locks: Option<Spanned<Scalar>>,
+    /// Locked memory in bytes: `LimitMEMLOCK=`.
     pub memlock: Option<Spanned<Scalar>>,
+    /// POSIX message queues in bytes: `LimitMSGQUEUE=`.
     pub msgqueue: Option<Spanned<Scalar>>,
+    /// Nice ceiling: 1 to 40, or a nice level with its sign: `LimitNICE=`.
     pub nice: Option<Spanned<Scalar>>,
+    /// Open files: `LimitNOFILE=`.
     pub nofile: Option<Spanned<Scalar>>,
+    /// Processes of the user: `LimitNPROC=`.
     pub nproc: Option<Spanned<Scalar>>,
+    /// Resident set in bytes, without effect in Linux: `LimitRSS=`.
     pub rss: Option<Spanned<Scalar>>,
+    /// Real-time priority, 0 to 99: `LimitRTPRIO=`.
     pub rtprio: Option<Spanned<Scalar>>,
+    /// CPU time without a blocking call under real-time scheduling: `LimitRTTIME=`.
     pub rttime: Option<Spanned<Scalar>>,
+    /// Queued signals: `LimitSIGPENDING=`.
     pub sigpending: Option<Spanned<Scalar>>,
+    /// Stack in bytes: `LimitSTACK=`.
     pub stack: Option<Spanned<Scalar>>,
 }
 
 /// `[oom]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Oom {
-    /// -1000 to 1000
+    /// `OOMScoreAdjust=`, -1000 to 1000.
     pub score_adjust: Option<Spanned<i64>>,
-    /// kill (default), stop, continue
+    /// `OOMPolicy=`: kill, stop or continue.
     pub policy: Option<OomPolicy>,
 }
 
 /// `oom.policy`
 #[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "said at crate::container::OomPolicy")]
 pub enum OomPolicy {
@@ -231,20 +260,22 @@ pub enum OomPolicy {
 /// `[depends]`: containers by name, or units by full unit name.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Depends {
     /// Started first; their stop takes this container along.
     pub requires: Option<Vec<Text>>,
     /// Started first, if they can be.
     pub wants: Option<Vec<Text>>,
-    /// Order alone.
+    /// Started first, if they are started at all: order alone.
     pub after: Option<Vec<Text>>,
-    /// Order alone.
+    /// Started after this one: order alone.
     pub before: Option<Vec<Text>>,
 }
 
 /// `[autostart]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Autostart {
     /// Start at boot.
     pub enabled: Option<bool>,
@@ -257,6 +288,7 @@ pub struct Autostart {
 /// `[ready]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ready {
     /// Run inside until it exits with 0.
     pub command: Option<List>,
@@ -268,17 +300,18 @@ pub struct Ready {
     pub notify: Option<Spanned<bool>>,
     /// The longest pause between two WATCHDOG=1 of the container.
     pub watchdog: Option<Spanned<Scalar>>,
-    /// How long it may take to be ready; default 90s.
+    /// How long it may take to be ready, then the start fails; default 90s.
     pub timeout: Option<Spanned<Scalar>>,
 }
 
 /// `[stop]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stop {
     /// Default SIGTERM; SIGRTMIN+3 when the command is a systemd.
     pub signal: Option<Spanned<Scalar>>,
-    /// Then it is killed.
+    /// `TimeoutStopSec=`: then it is killed; default systemd's, 90s.
     pub timeout: Option<Spanned<Scalar>>,
     /// Run inside before the signal.
     pub command: Option<List>,
@@ -289,10 +322,11 @@ pub struct Stop {
 /// `[restart]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Restart {
     /// `Restart=` of systemd.service(5).
     pub policy: Option<RestartPolicy>,
-    /// Pause before.
+    /// `RestartSec=`: the pause before.
     pub delay: Option<Spanned<Scalar>>,
     /// `StartLimitBurst=` of systemd.unit(5).
     pub start_limit_burst: Option<Spanned<i64>>,
@@ -302,6 +336,7 @@ pub struct Restart {
 
 /// `restart.policy`
 #[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "systemd's own words")]
 pub enum RestartPolicy {
@@ -317,6 +352,7 @@ pub enum RestartPolicy {
 /// `[hooks]`: lists of argument vectors.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hooks {
     /// Before the container is created.
     pub pre_start: Option<Spanned<Vec<List>>>,
@@ -333,6 +369,7 @@ pub struct Hooks {
 /// `[network]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Network {
     /// none (default), host, or ns: and the path of a namespace.
     pub mode: Option<Text>,
@@ -341,11 +378,12 @@ pub struct Network {
 /// `[security]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Security {
     /// Changes to the default set of capabilities.
     #[serde(default, deserialize_with = "table")]
     pub capabilities: Option<Capabilities>,
-    /// Default true.
+    /// Programs gain nothing from set-user-ID bits and file capabilities; default true.
     pub no_new_privileges: Option<bool>,
     /// default, unconfined, or the path of an OCI seccomp object in JSON.
     pub seccomp: Option<Text>,
@@ -356,6 +394,7 @@ pub struct Security {
 /// `security.capabilities`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Capabilities {
     /// Added to the default set.
     pub add: Option<Vec<Text>>,
@@ -366,9 +405,14 @@ pub struct Capabilities {
 /// `[systemd.unit]` and `[systemd.service]`: verbatim directives.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Systemd {
     /// For the `[Unit]` section.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::unit_directives"))]
     pub unit: Option<Settings>,
     /// For the `[Service]` section.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::service_directives"))]
     pub service: Option<Settings>,
 }

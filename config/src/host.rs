@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sha2::Sha256;
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::document::{self, SourceMap};
-use crate::fragment::{Fragment, HostFragment, HostRuntime, Scalar};
+use crate::fragment::{Fragment, HostFragment, HostRuntime, Scalar, Spanned};
 use crate::problem::Problem;
 use crate::sources::{self, HookFiles, SourceFile};
 use crate::validate::parse_path;
@@ -140,7 +139,7 @@ impl Host {
     }
 
     fn read_defaults(&self) -> DeTable<'_> {
-        match self.settings(&mut Vec::new()).remove("defaults").map(Spanned::into_inner) {
+        match self.settings(&mut Vec::new()).remove("defaults").map(toml::Spanned::into_inner) {
             Some(DeValue::Table(defaults)) => defaults,
             _ => DeTable::new(),
         }

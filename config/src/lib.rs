@@ -21,6 +21,8 @@ pub mod name;
 pub mod pod;
 pub mod problem;
 pub mod resource_control;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod settings;
 pub mod sources;
 pub mod validate;

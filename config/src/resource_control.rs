@@ -158,6 +158,31 @@ pub(crate) fn instead_of(key: &str) -> Option<&'static str> {
     })
 }
 
+/// How a value is written, for the schema.
+#[cfg(feature = "schema")]
+pub(crate) enum Shape {
+    Bool,
+    Word(&'static [&'static str]),
+    Weight,
+    /// One value.
+    Single,
+    /// One or several.
+    Lines,
+}
+
+#[cfg(feature = "schema")]
+impl Row {
+    pub(crate) fn shape(&self) -> Shape {
+        match self.kind {
+            Kind::Bool => Shape::Bool,
+            Kind::Word(words) => Shape::Word(words),
+            Kind::Weight | Kind::CpuWeight => Shape::Weight,
+            _ if self.parse_lines(&Setting::Text(String::new())).is_some() => Shape::Lines,
+            _ => Shape::Single,
+        }
+    }
+}
+
 impl Row {
     /// Checks a value; the reason of an error begins with the value.
     pub(crate) fn parse(&self, setting: &Setting) -> Result<Value, BadValue> {

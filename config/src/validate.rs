@@ -9,17 +9,17 @@ mod process;
 mod unit;
 
 pub(crate) use pod::{PodIdentity, pod};
+#[cfg(feature = "schema")]
+pub(crate) use unit::{FORBIDDEN_SERVICE, FORBIDDEN_UNIT};
 
 use std::fmt::Display;
 use std::path::{Component, Path, PathBuf};
-
-use toml::Spanned;
 
 use crate::container::{
     AccountName, Container, Digest, Lxcfs, Root, RootSource, Runtime, RuntimeFamily, Writable,
 };
 use crate::document::{MAX_PROBLEMS, ROOT_SOURCES, SourceMap, Span};
-use crate::fragment::{self, Fragment, List, Scalar, Text};
+use crate::fragment::{self, Fragment, List, Scalar, Spanned, Text};
 use crate::host::Host;
 use crate::name::{ContainerName, UnitName, is_layer_name};
 use crate::problem::Problem;

@@ -6,14 +6,14 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
-use toml::Spanned;
 
-use super::Text;
 use super::value::{Scalar, table};
+use super::{Spanned, Text};
 
 /// `/etc/ct/ct.toml`, without `[defaults]`, which is a [`super::Fragment`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostFragment {
     /// How containers are started at boot.
     #[serde(default, deserialize_with = "table")]
@@ -25,6 +25,7 @@ pub struct HostFragment {
 /// `[autostart]` of ct.toml.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HostAutostart {
     /// How many may be starting at once: a number, 0 for no bound, or "auto".
     pub parallel: Option<Spanned<Scalar>>,

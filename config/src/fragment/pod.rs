@@ -2,14 +2,14 @@
 //! The keys of a pod's file.
 
 use serde::Deserialize;
-use toml::Spanned;
 
 use super::value::table;
-use super::{IdMap, List, Network, Scalar, Settings, Text};
+use super::{IdMap, List, Network, Scalar, Settings, Spanned, Text};
 
 /// One pod file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PodFragment {
     /// `Description=` of the pod's unit.
     pub description: Option<Text>,
@@ -26,5 +26,7 @@ pub struct PodFragment {
     #[serde(default, deserialize_with = "table")]
     pub network: Option<Network>,
     /// systemd.resource-control(5) in snake case, for all members together.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::resources"))]
     pub resources: Option<Settings>,
 }

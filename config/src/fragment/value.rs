@@ -6,9 +6,8 @@ use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use toml::Spanned;
 
-use super::Text;
+use super::{Spanned, Text};
 
 /// What is only ever written as a table. Left to itself, serde would also fill a struct from a list, by position.
 #[derive(Debug)]

@@ -3,12 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use toml::Spanned;
-
 use super::{Check, NOT_YET, parse_path};
 use crate::container::{Create, Device, Mount, Network, Seccomp, Security};
 use crate::document::MAX_MOUNTS;
-use crate::fragment::{self, Table, Text};
+use crate::fragment::{self, Spanned, Table, Text};
 use crate::resource_control::is_plain_path;
 use crate::suggest;
 

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How a container becomes ready, stops and starts again: `[ready]`, `[stop]`, `[restart]` and `[hooks]`.
 
-use toml::Spanned;
-
 use super::{Check, parse_path};
 use crate::container::{Hooks, Ready, ReadyWhen, Restart, RestartPolicy, Stop};
-use crate::fragment::{self, List, Scalar};
+use crate::fragment::{self, List, Scalar, Spanned};
 use crate::sources::HookFiles;
 use crate::value::{Signal, Timespan};
 

@@ -3,11 +3,9 @@
 
 use std::path::PathBuf;
 
-use toml::Spanned;
-
 use super::{Check, NOT_YET, parse_id, parse_path};
 use crate::container::{EnvFile, IdMap, IdName, IdRange, Process, Root, RootSource};
-use crate::fragment::{self, IdRanges, List, Scalar, Text};
+use crate::fragment::{self, IdRanges, List, Scalar, Spanned, Text};
 use crate::settings::is_system_init;
 
 impl Check<'_> {

@@ -17,7 +17,7 @@ use crate::value::{Limit, RlimitResource, Timespan};
 const MAX_DEPENDENCIES: usize = 1000;
 
 /// Directives of `[Service]` that would break what ct promises of a container's unit, and why.
-const FORBIDDEN_SERVICE: [(&str, &str); 14] = [
+pub(crate) const FORBIDDEN_SERVICE: [(&str, &str); 14] = [
     ("BusName", "the unit is of Type=notify"),
     ("Delegate", "ct delegates the container's part of the unit by itself"),
     ("DynamicUser", "the helper needs root; the account is set by `user` at the top"),
@@ -34,7 +34,7 @@ const FORBIDDEN_SERVICE: [(&str, &str); 14] = [
     ("User", "the helper needs root; the account is set by `user` at the top"),
 ];
 /// The same of `[Unit]`.
-const FORBIDDEN_UNIT: [(&str, &str); 1] = [("SourcePath", "it is the container's file")];
+pub(crate) const FORBIDDEN_UNIT: [(&str, &str); 1] = [("SourcePath", "it is the container's file")];
 
 impl Check<'_> {
     pub(super) fn limits(&mut self, limits: fragment::Limits) -> BTreeMap<RlimitResource, Limit> {

@@ -8,5 +8,7 @@ mod fake_root;
 mod files;
 mod pods;
 mod rules;
+#[cfg(feature = "schema")]
+mod schema;
 mod settings;
 mod values;
