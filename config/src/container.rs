@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::name::{ContainerName, UnitName};
-use crate::pod::Membership;
+use crate::pod::{Membership, Place};
 use crate::settings::Property;
 use crate::value::{Limit, RlimitResource, Signal, Timespan};
 
@@ -283,8 +283,8 @@ pub struct Depends {
 pub struct Dependency {
     /// The unit, `ct@db.service` for a container.
     pub unit: UnitName,
-    /// `FILE:LINE:COLUMN`
-    pub position: String,
+    /// Where it is named.
+    pub place: Place,
 }
 
 /// `[autostart]`

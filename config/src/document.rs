@@ -74,21 +74,12 @@ impl<'t> SourceMap<'t> {
         Some((u32::try_from(line).ok()?, u32::try_from(column).ok()?))
     }
 
-    /// `FILE:LINE:COLUMN`
-    pub(crate) fn describe(&self, span: &Span) -> String {
-        let file = self.file(span.start).map(|file| file.path.display().to_string()).unwrap_or_default();
-        match self.position(span.start) {
-            Some((line, column)) => format!("{file}:{line}:{column}"),
-            None => file,
-        }
-    }
-
     /// Whether a place is in one of the host's files.
     pub(crate) fn is_of_host(&self, span: &Span) -> bool {
         span.start / STRIDE >= HOST
     }
 
-    /// As [`SourceMap::describe`], in parts.
+    /// Where something stands.
     pub(crate) fn place(&self, span: &Span) -> Place {
         let file = self.file(span.start).map(|file| file.path.clone()).unwrap_or_default();
         Place { file, position: self.position(span.start) }

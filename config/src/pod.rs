@@ -3,6 +3,7 @@
 //! and what a container that names it must not say for itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -98,15 +99,16 @@ pub struct Pods {
 impl Pods {
     /// Reads all pods below `root`. Without a directory of pods this costs the three calls that find out.
     pub fn scan(root: &Path) -> Self {
-        Self::load(Tree::scan(root))
+        Self::of(Tree::scan(root))
     }
 
     /// As [`Pods::scan`] for one pod alone.
     pub fn only(root: &Path, name: &PodName) -> Self {
-        Self::load(Tree::only(root, name))
+        Self::of(Tree::only(root, name))
     }
 
-    fn load(tree: Tree<PodName>) -> Self {
+    /// Reads the pods of a tree.
+    pub fn of(tree: Tree<PodName>) -> Self {
         let loaded = tree.names().map(|name| (name.clone(), load(&tree, name))).collect();
         Self { tree, loaded }
     }
@@ -230,8 +232,20 @@ impl Pod {
     }
 }
 
+impl fmt::Display for Place {
+    /// `FILE:LINE:COLUMN`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        match self.position {
+            Some((line, column)) => write!(f, ":{line}:{column}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Place {
-    fn problem(&self, key: &str, reason: String, hint: Option<String>) -> Problem {
+    /// What is wrong there.
+    pub fn problem(&self, key: &str, reason: String, hint: Option<String>) -> Problem {
         Problem { file: self.file.clone(), position: self.position, key: Some(key.to_owned()), reason, hint }
     }
 }

@@ -39,6 +39,8 @@ pub struct Tree<N = ContainerName> {
     named: BTreeMap<N, Entry>,
     /// Names whose first file is a link to /dev/null.
     masked: Vec<N>,
+    /// Main files that are not, or not yet, in one of the directories.
+    elsewhere: BTreeMap<N, PathBuf>,
     problems: Vec<Problem>,
 }
 
@@ -59,6 +61,8 @@ enum Main {
     Masked,
     /// In this directory.
     At(usize),
+    /// In [`Tree::elsewhere`].
+    Elsewhere,
 }
 
 /// One file as read.
@@ -120,8 +124,22 @@ impl<N: ConfigName> Tree<N> {
     }
 
     fn empty(root: &Path) -> Self {
-        let disk = Disk::new(root);
-        Self { disk, dirs: Vec::new(), named: BTreeMap::new(), masked: Vec::new(), problems: Vec::new() }
+        Self {
+            disk: Disk::new(root),
+            dirs: Vec::new(),
+            named: BTreeMap::new(),
+            masked: Vec::new(),
+            elsewhere: BTreeMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Has a file that lies anywhere stand for the main file of `name`, with the drop-ins in the directory of its name
+    /// and `.d`, as if all of them were in place and nothing else of this name was. It is only looked at, so that it may
+    /// be anyone's.
+    pub fn put(&mut self, name: N, path: PathBuf) {
+        self.named.insert(name.clone(), Entry { main: Main::Elsewhere, drop_ins: [false; 3] });
+        self.elsewhere.insert(name, path);
     }
 
     /// Takes note of one directory entry.
@@ -176,7 +194,10 @@ impl<N: ConfigName> Tree<N> {
 
     /// The main file, as it is named on the host.
     pub fn main_file(&self, name: &N) -> Option<PathBuf> {
-        self.named.get(name)?.main_file(name).map(|(_, dir, file)| Path::new(dir).join(file))
+        match self.elsewhere.get(name) {
+            Some(path) => Some(path.clone()),
+            None => self.named.get(name)?.main_file(name).map(|(_, dir, file)| Path::new(dir).join(file)),
+        }
     }
 
     /// The names with what is needed to read their files.
@@ -201,6 +222,9 @@ impl<N: ConfigName> Tree<N> {
 
     /// Reads the main file and the drop-ins of one name.
     pub(crate) fn read(&self, name: &N, entry: Entry) -> SourceFiles {
+        if let Some(path) = self.elsewhere.get(name) {
+            return read_elsewhere(path);
+        }
         let mut read = SourceFiles::default();
         let Some((index, dir, file)) = entry.main_file(name) else { return read };
         let path = PathBuf::from([dir, "/", &file].concat());
@@ -216,6 +240,20 @@ impl<N: ConfigName> Tree<N> {
         }
         read
     }
+}
+
+/// Reads a main file that lies anywhere, and its drop-ins.
+fn read_elsewhere(path: &Path) -> SourceFiles {
+    let disk = Disk::anywhere();
+    let mut read = SourceFiles::default();
+    read.add(disk.read(path.to_owned()));
+    // Where the path is no text, the directory has no name that a problem could say.
+    if let Some(path) = path.to_str() {
+        let drop_ins = [format!("{path}.d")];
+        disk.read_drop_ins(&drop_ins, &mut read);
+        read.hooks.add(&disk, &drop_ins, &mut read.problems);
+    }
+    read
 }
 
 impl Entry {

@@ -41,22 +41,33 @@ use enabled::{Enabled, Links};
 use output::{Error, Output};
 use plan::{Member, Place, Plan};
 use render::{Draft, Failing, Head};
-pub use report::Report;
+pub use report::{Report, Severity};
+use unit_file::Unwritable;
 
 /// Reads the configs below `root` and writes the unit tree into `normal`. `cpus` stands in for the machine's, for tests.
 pub fn generate(root: &Path, normal: &Path, cpus: Option<usize>) -> Report {
+    generate_from(root, &Tree::scan(root), || Pods::scan(root), normal, cpus)
+}
+
+/// As [`generate`], from a tree and pods that need not be all those below `root`: what would be written if they were.
+pub fn generate_from(
+    root: &Path,
+    tree: &Tree,
+    pods: impl FnOnce() -> Pods,
+    normal: &Path,
+    cpus: Option<usize>,
+) -> Report {
     let mut report = Report::default();
-    let tree = Tree::scan(root);
     report.add_sorted_problems(tree.problems());
     let (host, problems) = Host::load(root);
     report.add_problems(&problems);
-    let pods = Pods::scan(root);
+    let pods = pods();
     pods::report_problems(&pods, &mut report);
     let links = Links::read(root);
     let mut text = String::new();
-    let known = Known { tree: &tree, pods: &pods, links: &links };
+    let known = Known { tree, pods: &pods, links: &links };
     let loaded: Vec<Loaded> =
-        ct_config::load_all(&tree, &host).map(|loaded| draft(&known, loaded, &mut text)).collect();
+        ct_config::load_all(tree, &host).map(|loaded| draft(&known, loaded, &mut text)).collect();
     // Never freed: the process is about to end, and taking all of it apart takes longer than some of its work.
     let loaded = ManuallyDrop::new(loaded);
     if loaded.is_empty() && pods.iter().next().is_none() {
@@ -124,18 +135,17 @@ struct Known<'a> {
 
 /// Renders one container while it is at hand: of a thousand, little more than the text need be kept.
 fn draft(known: &Known<'_>, loaded: Result<Container, Box<Broken>>, text: &mut String) -> Loaded {
-    let failing = |name: ContainerName, problems: &[Problem], autostart| {
+    let failing = |name: ContainerName, reasons: Vec<Problem>, autostart| {
         let source = known.tree.main_file(&name).unwrap_or_default();
-        let reasons = problems.iter().map(ToString::to_string).collect();
         let enabled = known.links.of(&name, autostart);
         Err(Box::new(Failing { name, source, reasons, only_known_here: false, enabled }))
     };
     let mut container = match loaded {
         Ok(container) => container,
-        Err(broken) => return failing(broken.name, &broken.problems, broken.autostart),
+        Err(broken) => return failing(broken.name, broken.problems, broken.autostart),
     };
     if let Err(problems) = known.pods.join(&container) {
-        return failing(container.name, &problems, container.autostart.enabled);
+        return failing(container.name, problems, container.autostart.enabled);
     }
     let settings = unit_settings(&container);
     let source = take(&mut container.files).into_iter().next().unwrap_or_default();
@@ -147,12 +157,17 @@ fn draft(known: &Known<'_>, loaded: Result<Container, Box<Broken>>, text: &mut S
         }
         Err(unwritable) => Err(Box::new(Failing {
             name: container.name,
-            reasons: vec![format!("{}: {unwritable}", source.display())],
+            reasons: vec![unusable(&source, &unwritable)],
             source,
             only_known_here: true,
             enabled,
         })),
     }
+}
+
+/// A path that no unit file can have in it.
+fn unusable(source: &Path, unwritable: &Unwritable) -> Problem {
+    Problem { file: source.to_owned(), position: None, key: None, reason: unwritable.to_string(), hint: None }
 }
 
 /// How many containers may start at once. `auto` is two for each processor that we may run on: starting one is half
@@ -209,7 +224,7 @@ impl Writer<'_> {
     }
 
     fn write_failing(&mut self, failing: &Failing, report: &mut Report) -> Result<(), Error> {
-        report.add_errors(&failing.reasons);
+        report.add_problems(&failing.reasons);
         // Only a source path could be unwritable: then systemd cannot watch it, and the unit fails all the same.
         let _ = render::render_failing(&mut self.text, failing);
         self.write(&failing.name, failing.enabled.config)

@@ -14,6 +14,8 @@ use std::path::Path;
 
 use ct_config::container::{Dependency, Depends};
 use ct_config::name::{ContainerName, UnitName};
+use ct_config::pod::Place as ConfigPlace;
+use ct_config::problem::Problem;
 
 use crate::graph::{self, Adjacency, Edge, Strength};
 use crate::lanes::{self, Barrier, Boot, Turn};
@@ -39,7 +41,7 @@ pub struct Place {
     /// Units that `Before=` must leave out.
     pub not_before: Vec<UnitName>,
     /// Why it can never start.
-    pub fails: Option<String>,
+    pub fails: Option<Problem>,
     /// Its turn at boot; the numbers are those of the members.
     pub turn: Turn,
 }
@@ -51,8 +53,8 @@ pub struct Plan {
     pub places: Vec<Place>,
     /// The priorities that wait for another; the numbers are those of the members.
     pub barriers: Vec<Barrier>,
-    /// One line each: `FILE:LINE:COLUMN: KEY: what`.
-    pub warnings: Vec<String>,
+    /// What is wrong, and is survived.
+    pub warnings: Vec<Problem>,
 }
 
 /// Plans `members`, which are sorted by name. `known` are the names of all containers, broken ones too, also sorted.
@@ -90,11 +92,10 @@ pub fn plan(members: &[Member<'_>], known: &[ContainerName], lanes: Option<NonZe
     plan.barriers = schedule.barriers;
     for raised in schedule.raised {
         let last = raised.path.last().and_then(|&number| members.get(number));
-        let file = last.map(|member| member.file.display().to_string()).unwrap_or_default();
+        let file = last.map(|member| member.file.to_owned()).unwrap_or_default();
         let (path, asked, urgent) = (units.arrows(&raised.path), raised.asked, raised.urgent);
-        plan.warnings.push(format!(
-            "{file}: autostart.priority: {asked} counts as {urgent}, the priority of one that waits for it: {path}"
-        ));
+        let reason = format!("{asked} counts as {urgent}, the priority of one that waits for it: {path}");
+        plan.warnings.push(ConfigPlace { file, position: None }.problem("autostart.priority", reason, None));
     }
     plan
 }
@@ -160,6 +161,13 @@ struct Entry<'a> {
     dependency: &'a Dependency,
 }
 
+impl Entry<'_> {
+    /// What is wrong with it.
+    fn problem(&self, reason: String, hint: Option<String>) -> Problem {
+        self.dependency.place.problem(&format!("depends.{}", self.key), reason, hint)
+    }
+}
+
 const BEFORE: &str = "before";
 
 /// All entries of one `[depends]` with their keys.
@@ -194,12 +202,9 @@ fn warn_about_unknown(entries: &[Entry<'_>], known: &[ContainerName], plan: &mut
         if known.binary_search(&name).is_ok() {
             continue;
         }
-        let mut text =
-            format!("{}: depends.{}: there is no container `{name}`", entry.dependency.position, entry.key);
-        if let Some(near) = ct_config::suggest(name.as_str(), known.iter().map(ContainerName::as_str)) {
-            let _ = write!(text, " (did you mean `{near}`?)");
-        }
-        plan.warnings.push(text);
+        let near = ct_config::suggest(name.as_str(), known.iter().map(ContainerName::as_str));
+        let hint = near.map(|near| format!("did you mean `{near}`?"));
+        plan.warnings.push(entry.problem(format!("there is no container `{name}`"), hint));
     }
 }
 
@@ -219,7 +224,7 @@ fn fail_cycles_of_requires(entries: &[Entry<'_>], units: &Units<'_>, plan: &mut 
             let cycle = graph::shortest_path(&graph, entry.from, entry.from, inside).unwrap_or_default();
             format!("{} is a cycle of requires, none of them can start", units.arrows(&cycle))
         });
-        place.fails = Some(format!("{}: depends.requires: {reason}", entry.dependency.position));
+        place.fails = Some(entry.problem(reason.clone(), None));
     }
 }
 
@@ -285,24 +290,20 @@ fn cut_cycles(
             list.push(entry.dependency.unit.clone());
         }
         let Some(entry) = group.first() else { continue };
-        let (position, key, cycle) = (&entry.dependency.position, entry.key, units.arrows(&cut.cycle));
-        let mut text =
-            format!("{position}: depends.{key}: {cycle} is a cycle, ignoring the order of this entry");
+        let reason = format!("{} is a cycle, ignoring the order of this entry", units.arrows(&cut.cycle));
         let rest = positions(&edges, &groups, cut.cycle.get(1..).unwrap_or_default());
-        if !rest.is_empty() {
-            let _ = write!(text, " (the others: {})", rest.join(", "));
-        }
-        plan.warnings.push(text);
+        let hint = (!rest.is_empty()).then(|| format!("the others: {}", rest.join(", ")));
+        plan.warnings.push(entry.problem(reason, hint));
     }
     edges.iter().zip(kept).filter(|(_, kept)| *kept).map(|(edge, _)| (edge.from, edge.to)).collect()
 }
 
 /// Where the steps of a path are written, the first few of them.
-fn positions<'a>(edges: &[Edge], groups: &[&[&Entry<'a>]], path: &[usize]) -> Vec<&'a str> {
+fn positions(edges: &[Edge], groups: &[&[&Entry<'_>]], path: &[usize]) -> Vec<String> {
     let step = |pair: &[usize]| {
         let &[from, to] = pair else { return None };
         let edge = edges.binary_search_by_key(&(from, to), |edge| (edge.from, edge.to)).ok()?;
-        Some(groups.get(edge)?.first()?.dependency.position.as_str())
+        Some(groups.get(edge)?.first()?.dependency.place.to_string())
     };
     path.windows(2).filter_map(step).take(8).collect()
 }
@@ -327,13 +328,20 @@ mod tests {
                     let unit = if word.contains('.') { UnitName::parse(word) } else { unit };
                     list.push(Dependency {
                         unit: unit.unwrap(),
-                        position: format!("{name}.toml:{position}:1"),
+                        place: ConfigPlace {
+                            file: format!("{name}.toml").into(),
+                            position: Some((u32::try_from(position).unwrap(), 1)),
+                        },
                     });
                     list
                 }
             };
         }
         (ContainerName::parse(name).unwrap(), depends)
+    }
+
+    fn said(plan: &Plan) -> Vec<String> {
+        plan.warnings.iter().map(ToString::to_string).collect()
     }
 
     /// The plan of containers that are all started by boot, without lanes.
@@ -365,7 +373,7 @@ mod tests {
         assert_eq!((&plan.places[1], &plan.places[2]), (&Place::default(), &Place::default()));
         let want = "a.toml:1:1: depends.after: a -> b -> c -> a is a cycle, ignoring the order of this entry \
                     (the others: b.toml:1:1, c.toml:1:1)";
-        assert_eq!(plan.warnings, [want]);
+        assert_eq!(said(&plan), [want]);
     }
 
     #[test]
@@ -382,7 +390,7 @@ mod tests {
     fn cycles_through_units_of_others_are_seen() {
         let plan = plan_of(&["a: before x.service", "b: after x.service before a"]);
         assert_eq!(plan.warnings.len(), 1, "{:?}", plan.warnings);
-        assert!(plan.warnings[0].contains("x.service -> a -> b -> x.service"), "{:?}", plan.warnings);
+        assert!(said(&plan)[0].contains("x.service -> a -> b -> x.service"), "{:?}", plan.warnings);
     }
 
     #[test]
@@ -392,7 +400,7 @@ mod tests {
         assert_eq!(plan.places[1].not_before, [unit("network.target")]);
         assert!(plan.places[1].not_after.is_empty());
         let want = "a.toml:1:1: depends.after: a -> multi-user.target -> a is a cycle, ignoring the order of this entry";
-        assert_eq!(plan.warnings[0], want);
+        assert_eq!(said(&plan)[0], want);
         let plan = plan_of(&["a: requires b", "b: wants ct.target"]);
         assert_eq!(plan.places[1].not_after, [unit("ct.target")]);
     }
@@ -410,7 +418,7 @@ mod tests {
         let fails: Vec<bool> = plan.places.iter().map(|place| place.fails.is_some()).collect();
         assert_eq!(fails, [true, true, false, false]);
         let want = "b.toml:1:1: depends.requires: a -> b -> a is a cycle of requires, none of them can start";
-        assert_eq!(plan.places[1].fails.as_deref(), Some(want));
+        assert_eq!(plan.places[1].fails.as_ref().map(ToString::to_string).as_deref(), Some(want));
         assert!(plan.warnings.is_empty(), "without them there is no other cycle: {:?}", plan.warnings);
         assert_eq!(plan.places[2], Place::default());
     }
@@ -422,7 +430,7 @@ mod tests {
             "web.toml:1:1: depends.after: there is no container `cahce` (did you mean `cache`?)",
             "web.toml:4:1: depends.before: there is no container `zzzzzz`",
         ];
-        assert_eq!(plan.warnings, want);
+        assert_eq!(said(&plan), want);
     }
 
     #[test]
@@ -430,7 +438,7 @@ mod tests {
         let ring: Vec<String> = (0..1000).map(|n| format!("c{n:03}: after c{:03}", (n + 1) % 1000)).collect();
         let plan = plan_of(&ring.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(plan.warnings.len(), 1);
-        assert!(plan.warnings[0].len() < 600, "{}", plan.warnings[0]);
-        assert!(plan.warnings[0].contains(" -> ... 985 more ... -> "), "{}", plan.warnings[0]);
+        assert!(said(&plan)[0].len() < 600, "{}", plan.warnings[0]);
+        assert!(said(&plan)[0].contains(" -> ... 985 more ... -> "), "{}", plan.warnings[0]);
     }
 }

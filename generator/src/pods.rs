@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use ct_config::pod::{Pod, Pods};
 use ct_config::settings::{PodSettings, pod_settings};
 
-use crate::Report;
 use crate::output::{Error, Output};
 use crate::render::first_line;
 use crate::unit_file::UnitFile;
+use crate::{Report, unusable};
 
 /// Takes down what is wrong with the pods.
 pub(crate) fn report_problems(pods: &Pods, report: &mut Report) {
@@ -46,7 +46,7 @@ fn write(pod: &Pod, output: &mut Output, text: &mut String, report: &mut Report)
         file.section(section);
         settings.iter().for_each(|property| file.property(property));
         if let Err(unwritable) = file.finish() {
-            report.add_errors(&[format!("{}: {unwritable}", source.display())]);
+            report.add_problems(&[unusable(source, &unwritable)]);
             return Ok(());
         }
         output.write_drop_in(name.as_str(), text)?;

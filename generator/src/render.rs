@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ct_config::container::Directive;
 use ct_config::name::{ContainerName, UnitName};
+use ct_config::problem::Problem;
 use ct_config::settings::{HELPER, Property, UnitSettings, Value};
 
 use crate::enabled::Enabled;
@@ -81,8 +82,8 @@ pub struct Failing {
     pub name: ContainerName,
     /// Its main file.
     pub source: PathBuf,
-    /// Why, one line each.
-    pub reasons: Vec<String>,
+    /// Why.
+    pub reasons: Vec<Problem>,
     /// The reasons are in none of its files, such as a cycle through other containers.
     pub only_known_here: bool,
     /// What makes boot start it, to fail.
@@ -97,6 +98,7 @@ pub fn render_failing(text: &mut String, failing: &Failing) -> Result<(), Unwrit
     let Failing { name, source, reasons, only_known_here, enabled } = failing;
     let mut file = UnitFile::new(text);
     Head { name, source, enabled }.write(&mut file);
+    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
     reasons.iter().take(MAX_REASONS).for_each(|reason| file.comment(reason));
     if reasons.len() > MAX_REASONS {
         file.comment(&format!("... and {} more", reasons.len() - MAX_REASONS));

@@ -7,11 +7,19 @@ use ct_config::problem::Problem;
 
 use crate::output::Error;
 
-/// The messages of one run, one line each.
+/// How much one message matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The container, or pod, cannot be used, or some of what was said has no effect.
+    Error,
+    /// All works, though not as somebody may have meant it.
+    Warning,
+}
+
+/// The messages of one run.
 #[derive(Debug, Default)]
 pub struct Report {
-    lines: Vec<String>,
-    bad: bool,
+    messages: Vec<(Severity, Problem)>,
     /// The first thing that could not be written.
     failure: Option<Error>,
     /// How many could not be written.
@@ -27,17 +35,11 @@ impl Report {
     }
 
     pub(crate) fn add_problems(&mut self, problems: &[Problem]) {
-        self.bad |= !problems.is_empty();
-        self.lines.extend(problems.iter().map(ToString::to_string));
+        self.messages.extend(problems.iter().map(|problem| (Severity::Error, problem.clone())));
     }
 
-    pub(crate) fn add_errors(&mut self, lines: &[String]) {
-        self.bad = true;
-        self.lines.extend_from_slice(lines);
-    }
-
-    pub(crate) fn add_warnings(&mut self, lines: Vec<String>) {
-        self.lines.extend(lines);
+    pub(crate) fn add_warnings(&mut self, problems: Vec<Problem>) {
+        self.messages.extend(problems.into_iter().map(|problem| (Severity::Warning, problem)));
     }
 
     /// Notes a failed write. On a full disk they all fail alike, and one line says it.
@@ -48,12 +50,22 @@ impl Report {
 
     /// Whether any file was bad or could not be written: the exit status is 1.
     pub fn is_bad(&self) -> bool {
-        self.bad || self.failures > 0
+        self.failures > 0 || self.messages.iter().any(|(severity, _)| *severity == Severity::Error)
+    }
+
+    /// What is wrong with the configs, in the order in which it is said.
+    pub fn messages(&self) -> &[(Severity, Problem)] {
+        &self.messages
+    }
+
+    /// What could not be written, if anything.
+    pub fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
     }
 
     /// All messages in a fixed order.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = self.lines.clone();
+        let mut lines: Vec<String> = self.messages.iter().map(|(_, problem)| problem.to_string()).collect();
         if let Some(error) = &self.failure {
             let mut line = error.to_string();
             let mut cause = error.source();

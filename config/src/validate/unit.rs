@@ -132,7 +132,7 @@ impl Check<'_> {
             if unit.container().as_ref() == Some(name) {
                 self.problem(text, key, "a container cannot depend on itself");
             } else if !made.iter().any(|known| known.unit == unit) {
-                made.push(Dependency { unit, position: self.map.describe(&text.span()) });
+                made.push(Dependency { unit, place: self.map.place(&text.span()) });
             }
         }
         made

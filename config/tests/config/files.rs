@@ -145,7 +145,7 @@ fn drop_ins_merge_in_the_order_of_their_names() {
     let limits: Vec<String> = web.limits.values().map(ToString::to_string).collect();
     assert_eq!(limits, ["2", "64"], "tables merge key by key");
     assert_eq!(web.depends.after.len(), 1, "lists are replaced");
-    assert_eq!(web.depends.after[0].position, "/usr/lib/ct/containers/web.toml.d/40-d.toml:2:10");
+    assert_eq!(web.depends.after[0].place.to_string(), "/usr/lib/ct/containers/web.toml.d/40-d.toml:2:10");
 }
 
 #[test]
@@ -504,4 +504,22 @@ fn a_text_stands_for_a_file_that_is_there_or_would_be() {
     let path = PathBuf::from(format!("{ETC}/new.toml"));
     let made = ct_config::load_as_if(&root.tree(), &root.host().0, &new, &path, MINIMAL.to_owned());
     assert_eq!(made.unwrap().files, [path]);
+}
+
+#[test]
+fn a_file_put_into_a_tree_stands_for_the_one_in_place() {
+    let root = FakeRoot::new("put");
+    root.write("/etc/ct/containers/web.toml", "[root]\npath = \"/srv/in-place\"\n");
+    root.write("/etc/ct/containers/web.toml.d/10.toml", "hostname = \"in-place\"\n");
+    root.write("/home/me/web.toml", "[root]\npath = \"/srv/mine\"\n");
+    root.write("/home/me/web.toml.d/10.toml", "description = \"mine\"\n");
+    chown(root.path("/home/me/web.toml"), Some(1234), None).unwrap();
+    let name = ContainerName::parse("web").unwrap();
+    let (host, _) = root.host();
+    let mut tree = root.tree();
+    tree.put(name.clone(), root.path("/home/me/web.toml"));
+    let web = ct_config::load(&tree, &host, &name).unwrap();
+    assert_eq!(web.root.source, RootSource::Path("/srv/mine".into()));
+    assert_eq!((web.description.as_deref(), web.hostname), (Some("mine"), None), "only its own drop-ins");
+    assert_eq!(tree.main_file(&name), Some(root.path("/home/me/web.toml")));
 }

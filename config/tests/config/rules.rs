@@ -93,7 +93,7 @@ fn the_whole_example_of_the_contract_is_read() {
     assert_eq!(container.resources.len(), 3);
     assert_eq!(container.oom, Oom { score_adjust: Some(200), policy: Some(OomPolicy::Kill) });
     assert_eq!(container.depends.requires[0].unit.as_str(), "ct@db.service");
-    assert_eq!(container.depends.requires[0].position, "/etc/ct/containers/web.toml:54:13");
+    assert_eq!(container.depends.requires[0].place.to_string(), "/etc/ct/containers/web.toml:54:13");
     assert_eq!(container.depends.after[0].unit.as_str(), "network-online.target");
     assert_eq!(container.autostart, Autostart { enabled: true, priority: 10, delay: Timespan::Finite(0) });
     let timeout = Some(Timespan::Finite(30_000_000));
