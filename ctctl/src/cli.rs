@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{create, jobs, list};
+use crate::{check, create, jobs, list, render, schema};
 
 /// What systemctl cannot do with containers that are systemd units.
 ///
@@ -49,4 +49,7 @@ pub enum Verb {
     Start(jobs::StartArguments),
     Stop(jobs::StopArguments),
     Restart(jobs::RestartArguments),
+    Check(check::CheckArguments),
+    Render(render::RenderArguments),
+    Schema(schema::SchemaArguments),
 }

@@ -22,6 +22,7 @@
 
 pub mod amount;
 pub mod cgroup;
+pub mod check;
 pub mod cli;
 pub mod config_file;
 pub mod configs;
@@ -38,6 +39,8 @@ pub mod output;
 pub mod phase;
 pub mod pty;
 pub mod relay;
+pub mod render;
+pub mod schema;
 pub mod scope;
 pub mod signals;
 pub mod units;
@@ -56,5 +59,8 @@ pub fn run(cli: &Cli) -> Result<Status, Error> {
         Verb::Start(arguments) => jobs::start(arguments, &context),
         Verb::Stop(arguments) => jobs::stop(arguments, &context),
         Verb::Restart(arguments) => jobs::restart(arguments, &context),
+        Verb::Check(arguments) => check::check(arguments, &context),
+        Verb::Render(arguments) => render::render(arguments, &context),
+        Verb::Schema(arguments) => schema::schema(arguments),
     }
 }

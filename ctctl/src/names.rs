@@ -23,6 +23,11 @@ pub fn resolve(given: &str, context: &Context) -> Result<ContainerName, Error> {
     pick(word, &known(context)?)
 }
 
+/// As [`resolve`], among those that have a config here: systemd is not asked.
+pub fn resolve_configured(given: &str, context: &Context) -> Result<ContainerName, Error> {
+    pick(container_of(given).unwrap_or(given), &context.tree().names().cloned().collect())
+}
+
 /// As [`resolve`], for each, in the order in which they were given and each once.
 pub fn resolve_all(given: &[String], context: &Context) -> Result<Vec<ContainerName>, Error> {
     let mut names: Vec<ContainerName> = Vec::with_capacity(given.len());
