@@ -123,7 +123,8 @@ impl<N: ConfigName> Tree<N> {
         tree
     }
 
-    fn empty(root: &Path) -> Self {
+    /// As [`Tree::scan`], without a look: there is nothing.
+    pub fn empty(root: &Path) -> Self {
         Self {
             disk: Disk::new(root),
             dirs: Vec::new(),

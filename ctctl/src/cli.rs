@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{check, create, jobs, list, render, schema};
+use crate::{check, create, destroy, edit, jobs, list, render, schema, set};
 
 /// What systemctl cannot do with containers that are systemd units.
 ///
@@ -52,4 +52,7 @@ pub enum Verb {
     Check(check::CheckArguments),
     Render(render::RenderArguments),
     Schema(schema::SchemaArguments),
+    Set(set::SetArguments),
+    Edit(edit::EditArguments),
+    Destroy(destroy::DestroyArguments),
 }

@@ -102,17 +102,22 @@ fn write(path: &Path, text: &str, place: Place) -> io::Result<()> {
     hidden.push(".new");
     let new = parent.join(hidden);
     remove(&new)?;
-    write_whole(&new, text).and_then(|()| rename(&new, path, place)).inspect_err(|_| {
+    // What only root may read stays so.
+    let mode = fs::symlink_metadata(path)
+        .ok()
+        .filter(fs::Metadata::is_file)
+        .map_or(0o644, |old| old.permissions().mode() & 0o777);
+    write_whole(&new, mode, text).and_then(|()| rename(&new, path, place)).inspect_err(|_| {
         // The reason to tell is the first one.
         remove(&new).ok();
     })?;
     directory.sync_all()
 }
 
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+fn write_whole(path: &Path, mode: u32, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     // Also below a umask that leaves less: the generator may be sandboxed, and editors are not run as root.
-    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

@@ -29,6 +29,8 @@ pub mod configs;
 pub mod container_toml;
 pub mod context;
 pub mod create;
+pub mod destroy;
+pub mod edit;
 pub mod error;
 pub mod exit;
 pub mod jobs;
@@ -38,10 +40,12 @@ pub mod names;
 pub mod output;
 pub mod phase;
 pub mod pty;
+mod question;
 pub mod relay;
 pub mod render;
 pub mod schema;
 pub mod scope;
+pub mod set;
 pub mod signals;
 pub mod units;
 
@@ -62,5 +66,8 @@ pub fn run(cli: &Cli) -> Result<Status, Error> {
         Verb::Check(arguments) => check::check(arguments, &context),
         Verb::Render(arguments) => render::render(arguments, &context),
         Verb::Schema(arguments) => schema::schema(arguments),
+        Verb::Set(arguments) => set::set(arguments, &context),
+        Verb::Edit(arguments) => edit::edit(arguments, &context),
+        Verb::Destroy(arguments) => destroy::destroy(arguments, &context),
     }
 }

@@ -25,6 +25,14 @@ pub fn bus_properties(settings: &[Property]) -> Vec<BusProperty> {
     settings.iter().flat_map(|setting| render(setting.name, &setting.value)).collect()
 }
 
+/// The same list without anything in it; `None` of what is no list. Given first, it has the rest replace what was there.
+pub fn emptied(value: &zvariant::Value<'_>) -> Option<zvariant::Value<'static>> {
+    match value {
+        zvariant::Value::Array(array) => Some(zvariant::Array::new(array.element_signature()).into()),
+        _ => None,
+    }
+}
+
 fn render(name: &str, value: &Value) -> Vec<BusProperty> {
     let one = |name: &str, value: zvariant::Value<'static>| vec![(name.to_owned(), value)];
     match value {

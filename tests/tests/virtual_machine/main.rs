@@ -8,6 +8,7 @@ mod limits;
 mod oom_score;
 mod out_of_memory;
 mod resources;
+mod set;
 
 use ct_tests::VirtualMachine;
 
