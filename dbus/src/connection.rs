@@ -4,16 +4,24 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use zbus::conn::{AuthMechanism, Builder};
+use futures_lite::FutureExt as _;
+use zbus::conn::Builder;
 use zbus::{Connection, block_on};
 
 use crate::error::Error;
 use crate::manager::ManagerProxy;
 use crate::private;
+use crate::ssh::{self, Ssh};
 
+/// systemd's name on a bus.
+const NAME: &str = "org.freedesktop.systemd1";
 /// Where systemd listens for root.
 const PRIVATE_SOCKET: &str = "/run/systemd/private";
+
+/// How long a local bus may take to say hello.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// The machine whose systemd is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,13 +50,20 @@ pub enum Route {
 pub struct Systemd {
     pub(crate) connection: Connection,
     pub(crate) manager: ManagerProxy<'static>,
+    /// Whom calls are for.
+    pub(crate) destination: &'static str,
+    /// Whether polkit may ask the user, who is there to answer.
+    pub(crate) questions: bool,
     route: Route,
+    /// ssh(1), which ends with its input.
+    _ssh: Option<Ssh>,
 }
 
 impl Systemd {
     /// Connects. Without a bus this takes root.
     pub fn connect(target: &Target) -> Result<Self, Error> {
         block_on(async {
+            let mut ssh = None;
             let (connection, route) = match target {
                 Target::Local => local(Builder::system(), Path::new(PRIVATE_SOCKET)).await?,
                 Target::Below(root) => {
@@ -57,20 +72,44 @@ impl Systemd {
                     let private = root.join(PRIVATE_SOCKET.trim_start_matches('/'));
                     local(Builder::address(address.as_str()), &private).await?
                 }
-                Target::Remote(host) => (remote(host).await?, Route::Remote),
+                Target::Remote(host) => {
+                    let (started, connection) = ssh::connect(host).await?;
+                    ssh = Some(started);
+                    (connection, Route::Remote)
+                }
             };
+            // On a bus zbus follows the name's owner, also through a daemon-reexec, and hears nobody else.
+            let destination = if route == Route::Private { private::NAME } else { NAME };
             let manager = ManagerProxy::builder(&connection)
+                .destination(destination)
+                .expect("both are names of the bus")
                 .cache_properties(zbus::proxy::CacheProperties::No)
                 .build()
                 .await
                 .map_err(|error| unreachable("the manager's object", error))?;
-            Ok(Self { connection, manager, route })
+            Ok(Self { connection, manager, destination, questions: false, route, _ssh: ssh })
         })
     }
 
     /// How it was reached.
     pub fn route(&self) -> Route {
         self.route
+    }
+
+    /// Lets polkit ask for a password, through the agent of the user's session, and waits for that. Without it, what
+    /// takes a password is not permitted.
+    pub fn allow_questions(&mut self) {
+        self.questions = true;
+    }
+
+    /// Its version's number: 257.
+    pub fn major_version(&self) -> Result<u32, Error> {
+        let version = self.version()?;
+        let digits = version.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        digits.parse().map_err(|error: std::num::ParseIntError| {
+            let error = zbus::Error::Failure(format!("{version:?}: {error}"));
+            Error::of_call("read the version", None, error)
+        })
     }
 
     /// `Version` of the manager: `257.9-1~deb13u1`.
@@ -81,7 +120,8 @@ impl Systemd {
 
 async fn local(bus: zbus::Result<Builder<'_>>, private_socket: &Path) -> Result<(Connection, Route), Error> {
     let bus = match bus {
-        Ok(builder) => builder.build().await,
+        // A bus that is being started has its socket already, and nobody who answers.
+        Ok(builder) => builder.build().or(too_late()).await,
         Err(error) => Err(error),
     };
     let error = match bus {
@@ -99,21 +139,9 @@ async fn local(bus: zbus::Result<Builder<'_>>, private_socket: &Path) -> Result<
     }
 }
 
-async fn remote(host: &str) -> Result<Connection, Error> {
-    // A host that looks like an option would be one to ssh.
-    if host.is_empty() || host.starts_with('-') || host.contains(|c: char| c.is_control() || c == ' ') {
-        return Err(Error::Unreachable { reason: format!("{host:?} is not a host"), source: None });
-    }
-    let arguments = ["-xT", "--", host, "systemd-stdio-bridge"];
-    let mut address = "unixexec:path=ssh".to_owned();
-    for (number, argument) in (1..).zip(arguments) {
-        address.push_str(&format!(",argv{number}={}", escaped(argument)));
-    }
-    let built = match Builder::address(address.as_str()) {
-        Ok(builder) => builder.auth_mechanism(AuthMechanism::Anonymous).build().await,
-        Err(error) => Err(error),
-    };
-    built.map_err(|error| unreachable(&format!("{host} by ssh"), error))
+async fn too_late() -> zbus::Result<Connection> {
+    async_io::Timer::after(PATIENCE).await;
+    Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
 }
 
 /// A value of a D-Bus address: all but a few characters as `%` and two hexadecimal digits.
@@ -122,6 +150,6 @@ fn escaped(value: &str) -> String {
     value.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02x}") }).collect()
 }
 
-fn unreachable(what: &str, source: zbus::Error) -> Error {
+pub(crate) fn unreachable(what: &str, source: zbus::Error) -> Error {
     Error::Unreachable { reason: format!("no answer from {what}"), source: Some(Box::new(source)) }
 }

@@ -46,11 +46,17 @@ pub enum Error {
         #[expect(missing_docs, reason = "the source of the error")]
         source: Box<zbus::Error>,
     },
+    /// systemd, or the bus, went away while a job was waited for.
+    #[error("the connection to systemd ended before the job of {units}, which goes on")]
+    Lost {
+        /// The units of the jobs.
+        units: String,
+    },
     /// The job goes on, but was not waited for any longer.
-    #[error("{unit} is not done after {after:?}; its job goes on")]
+    #[error("not done after {after:?}: {}; the job goes on", units.join(", "))]
     TimedOut {
-        /// The unit of the job.
-        unit: String,
+        /// The units of the jobs.
+        units: Vec<String>,
         /// How long it was waited for.
         after: Duration,
     },

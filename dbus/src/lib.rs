@@ -21,6 +21,7 @@ pub mod manager;
 mod private;
 pub mod property;
 pub mod read;
+mod ssh;
 pub mod transient;
 pub mod unit;
 

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The manager's interface, see org.freedesktop.systemd1(5): the methods in use, by their own names.
+//! The manager's interface, see org.freedesktop.systemd1(5): the methods in use, by their own names. Those that anybody
+//! may call are a proxy; the others go through `Systemd::authorised`.
 
-use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
+use zbus::proxy::MethodFlags;
+use zbus::zvariant::{DynamicDeserialize, DynamicType, OwnedObjectPath, OwnedValue, Value};
+
+use crate::connection::Systemd;
 
 /// One line of `ListUnitsByPatterns()`.
 #[derive(Debug, Clone, serde::Deserialize, zbus::zvariant::Type)]
@@ -38,9 +42,9 @@ pub use proxy::*;
     reason = "systemd's own methods, said in org.freedesktop.systemd1(5), and what zbus makes of them"
 )]
 mod proxy {
-    use zbus::zvariant::{OwnedObjectPath, Value};
+    use zbus::zvariant::OwnedObjectPath;
 
-    use super::{Auxiliary, ListedUnit};
+    use super::ListedUnit;
 
     #[zbus::proxy(
         interface = "org.freedesktop.systemd1.Manager",
@@ -49,42 +53,10 @@ mod proxy {
         gen_blocking = false
     )]
     pub trait Manager {
-        fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
-        fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
-        fn restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
-        fn kill_unit(&self, name: &str, whom: &str, signal: i32) -> zbus::Result<()>;
-        fn freeze_unit(&self, name: &str) -> zbus::Result<()>;
-        fn thaw_unit(&self, name: &str) -> zbus::Result<()>;
-        fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
         fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
         fn list_units_by_patterns(&self, states: &[&str], patterns: &[&str])
         -> zbus::Result<Vec<ListedUnit>>;
-        fn set_unit_properties(
-            &self,
-            name: &str,
-            runtime: bool,
-            properties: &[(&str, Value<'_>)],
-        ) -> zbus::Result<()>;
-        fn start_transient_unit(
-            &self,
-            name: &str,
-            mode: &str,
-            properties: &[(&str, Value<'_>)],
-            auxiliary: &[Auxiliary<'_>],
-        ) -> zbus::Result<OwnedObjectPath>;
-        fn enable_unit_files(
-            &self,
-            files: &[&str],
-            runtime: bool,
-            force: bool,
-        ) -> zbus::Result<(bool, Vec<(String, String, String)>)>;
-        fn disable_unit_files(
-            &self,
-            files: &[&str],
-            runtime: bool,
-        ) -> zbus::Result<Vec<(String, String, String)>>;
         fn get_unit_file_state(&self, file: &str) -> zbus::Result<String>;
-        fn reload(&self) -> zbus::Result<()>;
         fn subscribe(&self) -> zbus::Result<()>;
 
         #[zbus(signal)]
@@ -97,3 +69,16 @@ mod proxy {
 
 /// Properties of a unit, all of one interface.
 pub type Properties = std::collections::HashMap<String, OwnedValue>;
+
+impl Systemd {
+    /// Calls a method for which systemd asks polkit, which may ask the user, if it is allowed to.
+    pub(crate) async fn authorised<B, R>(&self, method: &str, body: &B) -> zbus::Result<R>
+    where
+        B: serde::Serialize + DynamicType,
+        R: for<'d> DynamicDeserialize<'d>,
+    {
+        let flags = self.questions.then_some(MethodFlags::AllowInteractiveAuth);
+        let reply = self.manager.inner().call_with_flags(method, flags.into_iter().collect(), body).await?;
+        reply.ok_or(zbus::Error::InvalidReply)
+    }
+}

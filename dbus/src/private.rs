@@ -3,7 +3,7 @@
 //!
 //! What systemd sends there bears the sender `org.freedesktop.systemd1`. That is no unique name, which is what a sender
 //! must be (D-Bus specification, "Message Format"), and zbus does not go on with such a message. So the name is replaced
-//! as it comes in, by one of the same length that is well-formed and that nobody looks at.
+//! as it comes in, by one of the same length that is well-formed.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -15,6 +15,9 @@ use zbus::connection::socket::{BoxedSplit, ReadHalf, Split, WriteHalf};
 /// The header field: code 7, of the one type `s`, then length, text and NUL.
 const SENDER: &[u8] = b"\x07\x01s\0\x18\0\0\0org.freedesktop.systemd1\0";
 const UNIQUE: &[u8] = b"\x07\x01s\0\x18\0\0\0:1.systemd.direct.socket\0";
+
+/// By this name systemd is known on its socket: signals are taken from it alone, and it is not asked who it is.
+pub(crate) const NAME: &str = ":1.systemd.direct.socket";
 
 /// The stream as a socket of zbus.
 pub(crate) fn socket(stream: UnixStream) -> std::io::Result<BoxedSplit> {

@@ -6,7 +6,9 @@
 //! of memory is `MemoryMaxScale`), and a type of its own; org.freedesktop.systemd1(5) has both.
 
 mod lists;
+mod memory;
 
+use ct_config::resource_control;
 use ct_config::settings::{HELPER, Property, Value};
 use ct_config::value::{Limit, Signal, Size, Timespan};
 use zbus::zvariant;
@@ -18,6 +20,33 @@ pub type BusProperty = (String, zvariant::Value<'static>);
 const SCALE: u64 = u32::MAX as u64;
 /// A percentage in hundredths that is all of it.
 const ALL: u64 = 10_000;
+
+/// What kind of unit a setting is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Takes every setting.
+    Service,
+    /// Has processes that somebody else made: their limits, their score and what runs them are not the unit's.
+    Scope,
+}
+
+/// Those of the settings that a unit of this kind can have with this systemd. A drop-in may have others, of which
+/// systemd warns; a transient unit with one of them would be refused.
+pub fn known(settings: &[Property], kind: Kind, version: u32) -> Vec<Property> {
+    let is_known = |setting: &&Property| {
+        let row = resource_control::TABLE.iter().find(|row| row.directive == setting.name);
+        match (row, kind) {
+            (Some(row), _) => row.since <= version,
+            (None, Kind::Service) => true,
+            (None, Kind::Scope) => SCOPE.contains(&setting.name),
+        }
+    };
+    settings.iter().filter(is_known).cloned().collect()
+}
+
+/// What a scope has besides systemd.resource-control(5) and what all units have.
+const SCOPE: [&str; 6] =
+    ["Slice", "DeviceAllow", "DevicePolicy", "KillSignal", "OOMPolicy", "TimeoutStopSec"];
 
 /// The settings on the bus. Order is kept; of settings that may be given several times, each is a property again, and
 /// systemd adds them up.
@@ -103,6 +132,8 @@ fn percent(name: &str, hundredths: u64) -> Vec<BusProperty> {
         // Of one second of one CPU, in microseconds.
         "CPUQuota" => vec![("CPUQuotaPerSecUSec".to_owned(), (hundredths * 100).into())],
         "ManagedOOMMemoryPressureLimit" => vec![(name.to_owned(), scaled.into())],
+        // These the bus knows in bytes alone.
+        _ if name.starts_with("Startup") => vec![(name.to_owned(), memory::part(hundredths).into())],
         _ => vec![(format!("{name}Scale"), scaled.into())],
     }
 }

@@ -11,6 +11,7 @@ use zbus::zvariant::{self, Value};
 use crate::connection::Systemd;
 use crate::error::Error;
 use crate::job::JobResult;
+use crate::manager::Auxiliary;
 use crate::property::BusProperty;
 
 /// What a transient unit runs.
@@ -42,7 +43,8 @@ impl Systemd {
             .collect::<Result<_, zvariant::Error>>()
             .map_err(|error| Error::of_call("copy a property", None, error.into()))?;
         self.wait_for_job(unit, timeout, async {
-            let called = self.manager.start_transient_unit(unit, "fail", &borrowed, &[]).await;
+            let auxiliary: &[Auxiliary<'_>] = &[];
+            let called = self.authorised("StartTransientUnit", &(unit, "fail", &borrowed, auxiliary)).await;
             called.map_err(|error| Error::of_call(format!("start {unit}"), Some(unit), error))
         })
     }
@@ -59,7 +61,7 @@ impl Systemd {
             .map(|(name, value)| Ok((name.as_str(), value.try_clone()?)))
             .collect::<Result<_, zvariant::Error>>()
             .map_err(|error| Error::of_call("copy a property", None, error.into()))?;
-        block_on(self.manager.set_unit_properties(unit, until_reboot, &borrowed))
+        block_on(self.authorised("SetUnitProperties", &(unit, until_reboot, &borrowed)))
             .map_err(|error| Error::of_call(format!("set properties of {unit}"), Some(unit), error))
     }
 }

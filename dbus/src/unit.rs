@@ -19,6 +19,9 @@ pub enum Whom {
     All,
 }
 
+/// A link made or taken away: what, its path, where it leads.
+type Change = (String, String, String);
+
 /// The properties of one unit, by their names.
 #[derive(Debug, Default)]
 pub struct Unit {
@@ -100,7 +103,7 @@ impl Systemd {
         block_on(async {
             let path = self.manager.load_unit(name).await.map_err(failed)?;
             let object = PropertiesProxy::builder(&self.connection)
-                .destination("org.freedesktop.systemd1")
+                .destination(self.destination)
                 .and_then(|builder| builder.path(path))
                 .map_err(failed)?
                 .build()
@@ -124,25 +127,25 @@ impl Systemd {
             Whom::Main => "main",
             Whom::All => "all",
         };
-        block_on(self.manager.kill_unit(unit, whom, signal))
+        block_on(self.authorised("KillUnit", &(unit, whom, signal)))
             .map_err(|error| Error::of_call(format!("send signal {signal} to {unit}"), Some(unit), error))
     }
 
     /// Stops every process where it is; takes the bus.
     pub fn freeze(&self, unit: &str) -> Result<(), Error> {
-        block_on(self.manager.freeze_unit(unit))
+        block_on(self.authorised("FreezeUnit", &unit))
             .map_err(|error| Error::of_call(format!("freeze {unit}"), Some(unit), error))
     }
 
     /// Lets them go on.
     pub fn thaw(&self, unit: &str) -> Result<(), Error> {
-        block_on(self.manager.thaw_unit(unit))
+        block_on(self.authorised("ThawUnit", &unit))
             .map_err(|error| Error::of_call(format!("thaw {unit}"), Some(unit), error))
     }
 
     /// Has a failed unit be an inactive one.
     pub fn reset_failed(&self, unit: &str) -> Result<(), Error> {
-        block_on(self.manager.reset_failed_unit(unit))
+        block_on(self.authorised("ResetFailedUnit", &unit))
             .map_err(|error| Error::of_call(format!("reset {unit}"), Some(unit), error))
     }
 
@@ -150,8 +153,11 @@ impl Systemd {
     pub fn enable(&self, unit: &str) -> Result<(), Error> {
         let failed = |error| Error::of_call(format!("enable {unit}"), Some(unit), error);
         block_on(async {
-            self.manager.enable_unit_files(&[unit], false, false).await.map_err(failed)?;
-            self.manager.reload().await.map_err(failed)
+            let _: (bool, Vec<Change>) = self
+                .authorised("EnableUnitFiles", &([unit].as_slice(), false, false))
+                .await
+                .map_err(failed)?;
+            self.authorised("Reload", &()).await.map_err(failed)
         })
     }
 
@@ -159,8 +165,9 @@ impl Systemd {
     pub fn disable(&self, unit: &str) -> Result<(), Error> {
         let failed = |error| Error::of_call(format!("disable {unit}"), Some(unit), error);
         block_on(async {
-            self.manager.disable_unit_files(&[unit], false).await.map_err(failed)?;
-            self.manager.reload().await.map_err(failed)
+            let _: Vec<Change> =
+                self.authorised("DisableUnitFiles", &([unit].as_slice(), false)).await.map_err(failed)?;
+            self.authorised("Reload", &()).await.map_err(failed)
         })
     }
 
@@ -172,7 +179,7 @@ impl Systemd {
 
     /// `systemctl daemon-reload`
     pub fn reload(&self) -> Result<(), Error> {
-        block_on(self.manager.reload()).map_err(|error| Error::of_call("reload", None, error))
+        block_on(self.authorised("Reload", &())).map_err(|error| Error::of_call("reload", None, error))
     }
 }
 

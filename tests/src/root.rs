@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 
 /// The packages of the Debian 13 root: what the tests need, and Podman to compare with.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,crun,runc,busybox-static,uidmap,strace,procps,iproute2,\
-                        podman,conmon,netavark,catatonit,lxcfs";
+                        podman,conmon,netavark,catatonit,lxcfs,polkitd,openssh-client,dropbear-bin";
 
 /// A root directory to boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -122,10 +122,11 @@ fn bind_rule(word: &str) -> (i32, i32, u16, u16) {
 /// Source, family of the netlink protocol, table, set.
 fn nft_set(word: &str) -> Option<(i32, i32, String, String)> {
     let mut parts = word.split(':');
+    // As systemd counts; the first three are for systemd.network(5).
     let source = match parts.next()? {
-        "cgroup" => 0,
-        "user" => 1,
-        _ => 2,
+        "cgroup" => 3,
+        "user" => 4,
+        _ => 5,
     };
     // nfproto of linux/netfilter.h
     let family = match parts.next()? {
@@ -156,7 +157,7 @@ mod tests {
         assert_eq!(bind_rule("8080"), (0, 0, 1, 8080));
         assert_eq!(addresses("10.0.0.0/8"), [(AF_INET, vec![10, 0, 0, 0], 8)]);
         assert_eq!(addresses("localhost").len(), 2);
-        let set = (0, 1, "filter".to_owned(), "web".to_owned());
+        let set = (3, 1, "filter".to_owned(), "web".to_owned());
         assert_eq!(nft_set("cgroup:inet:filter:web"), Some(set));
     }
 }
