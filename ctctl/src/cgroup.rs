@@ -49,6 +49,11 @@ impl UnitGroup {
         self.number("memory.current")
     }
 
+    /// The most that was ever in use.
+    pub fn memory_peak(&self) -> Option<u64> {
+        self.number("memory.peak")
+    }
+
     /// The least of the limits of memory on it and on the groups above, in bytes; `None` where nothing limits it.
     pub fn memory_limit(&self) -> Option<u64> {
         self.least("memory.max")

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{check, create, destroy, edit, jobs, list, render, schema, set};
+use crate::{check, create, destroy, edit, jobs, list, render, schema, set, status};
 
 /// What systemctl cannot do with containers that are systemd units.
 ///
@@ -46,6 +46,7 @@ pub struct Options {
 pub enum Verb {
     List(list::ListArguments),
     Create(Box<create::CreateArguments>),
+    Status(status::StatusArguments),
     Start(jobs::StartArguments),
     Stop(jobs::StopArguments),
     Restart(jobs::RestartArguments),

@@ -5,6 +5,22 @@ use std::process::{Command, Stdio};
 
 use crate::output::safe_bytes;
 
+/// The kind of line that the helper logs of an init that ended before the handover, see ct-helper(8): the unit's status is
+/// then the container's own.
+const INIT_ENDED: &str = "32dd62a58e0444cb8f85bca979956ac8";
+
+/// Whether the helper has said in this run that it was the container's init that ended.
+pub fn says_that_init_ended(invocation: &str) -> bool {
+    if invocation.is_empty() {
+        return false;
+    }
+    let mut command = Command::new("journalctl");
+    command.args(["--quiet", "--no-pager", "--output=cat", "--boot", "--lines=1"]);
+    command.args([format!("MESSAGE_ID={INIT_ENDED}"), format!("_SYSTEMD_INVOCATION_ID={invocation}")]);
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
+    output.is_ok_and(|output| !output.stdout.is_empty())
+}
+
 /// The last lines of what a unit, and systemd of it, said since its start; none where the journal cannot be read.
 pub fn last_lines(unit: &str, invocation: &str, count: usize) -> Vec<String> {
     let count = count.to_string();
@@ -23,4 +39,17 @@ pub fn last_lines(unit: &str, invocation: &str, count: usize) -> Vec<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     let Ok(output) = output else { return Vec::new() };
     output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(safe_bytes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalog_knows_the_end_of_an_init() {
+        let catalog = include_str!("../../packaging/catalog/ct.catalog");
+        let (_, entry) = catalog.split_once(INIT_ENDED).unwrap();
+        let subject = entry.lines().nth(1).unwrap();
+        assert_eq!(subject, "Subject: Container @CT_NAME@ failed as soon as it was started");
+    }
 }

@@ -11,6 +11,7 @@
 //! | [`names`] | which container a name means: exact, or a unique beginning |
 //! | [`configs`], [`units`] | what is configured, and what systemd has loaded |
 //! | [`phase`], [`cgroup`] | what a container is doing, in one word; what the kernel counts for it |
+//! | [`exited`] | how the last run ended |
 //! | [`amount`] | bytes and times as people read them |
 //! | [`output`] | tables, JSON, and text that is safe for a terminal |
 //! | [`scope`] | a process of ours in a transient unit |
@@ -33,6 +34,7 @@ pub mod destroy;
 pub mod edit;
 pub mod error;
 pub mod exit;
+pub mod exited;
 pub mod jobs;
 pub mod journal;
 pub mod list;
@@ -47,6 +49,7 @@ pub mod schema;
 pub mod scope;
 pub mod set;
 pub mod signals;
+pub mod status;
 pub mod units;
 
 use cli::{Cli, Verb};
@@ -60,6 +63,7 @@ pub fn run(cli: &Cli) -> Result<Status, Error> {
     match &cli.verb {
         Verb::List(arguments) => list::list(arguments, &context),
         Verb::Create(arguments) => create::create(arguments, &context),
+        Verb::Status(arguments) => status::status(arguments, &context),
         Verb::Start(arguments) => jobs::start(arguments, &context),
         Verb::Stop(arguments) => jobs::stop(arguments, &context),
         Verb::Restart(arguments) => jobs::restart(arguments, &context),

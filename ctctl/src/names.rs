@@ -44,7 +44,8 @@ pub fn resolve_all(given: &[String], context: &Context) -> Result<Vec<ContainerN
 pub fn known(context: &Context) -> Result<BTreeSet<ContainerName>, Error> {
     let mut names = BTreeSet::new();
     if context.host().is_none() {
-        names.extend(context.tree().names().cloned());
+        let tree = context.tree();
+        names.extend(tree.names().chain(tree.masked()).cloned());
     }
     // Without systemd the configs are what there is; a verb that needs it will say that it is not there.
     if let Ok(systemd) = context.systemd() {
