@@ -84,7 +84,7 @@ fn new_table(depth: usize) -> Item {
 }
 
 /// A value as TOML has it; everything that is none, and what no key of a config can be (floats, dates), is a string.
-fn parse_value(text: &str) -> Value {
+pub(crate) fn parse_value(text: &str) -> Value {
     match text.trim().parse::<Value>() {
         Ok(Value::Float(_) | Value::Datetime(_)) | Err(_) => Value::from(text),
         Ok(mut value) => {

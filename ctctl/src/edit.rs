@@ -71,11 +71,11 @@ impl<'a> Edit<'a> {
             .tree()
             .main_file(&name)
             .ok_or_else(|| Error::failed(format!("{name} has no config (ctctl create makes one)")))?;
-        let source = below(context.root(), &main);
+        let source = context.on_disk(&main);
         let text = fs::read(&source)
             .map_err(|error| Error::system(format!("cannot read {}", main.display()), error))?;
         let path = config_file::path_of(&name);
-        let draft = below(context.root(), &path).with_file_name(format!(".{name}.edit.toml"));
+        let draft = context.on_disk(&path).with_file_name(format!(".{name}.edit.toml"));
         let before = String::from_utf8_lossy(&text).into_owned();
         Ok(Self { context, name, source, before, path, draft })
     }
@@ -194,8 +194,4 @@ fn from_stdin() -> Result<String, Error> {
     let read = io::stdin().lock().take(MOST).read_to_string(&mut text);
     read.map_err(|error| Error::system("cannot read stdin", error))?;
     Ok(text)
-}
-
-fn below(root: &Path, path: &Path) -> PathBuf {
-    root.join(path.strip_prefix("/").unwrap_or(path))
 }

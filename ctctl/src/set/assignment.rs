@@ -10,6 +10,7 @@ use ct_config::value::RlimitResource;
 use toml_edit::{DocumentMut, Item, Table, Value};
 
 use crate::config_file;
+use crate::container_toml::parse_value;
 use crate::error::Error;
 
 /// How it can be changed.
@@ -60,8 +61,7 @@ impl Assignment {
             .filter(|(key, _)| !key.is_empty())
             .ok_or_else(|| Error::Usage(format!("{given:?} is not KEY=VALUE")))?;
         let (key, kind) = known(key.trim())?;
-        let value =
-            parse_value(value.trim()).map_err(|reason| Error::Usage(format!("{given:?}: {reason}")))?;
+        let value = parse_value(value.trim());
         Ok(Self { given: given.to_owned(), key, value, kind })
     }
 
@@ -136,17 +136,4 @@ fn known(key: &str) -> Result<(String, Kind), Error> {
     let hint = ct_config::suggest(last, live.chain(["score_adjust"]));
     let hint = hint.map(|hint| format!(" (did you mean {hint:?}?)")).unwrap_or_default();
     Err(Error::Usage(format!("there is no key {key:?} to set{hint}")))
-}
-
-/// What a person means: numbers and `true` are what they are in TOML, lists and quoted texts too; all else is text.
-fn parse_value(text: &str) -> Result<Value, String> {
-    if text.starts_with(['[', '{', '"', '\'']) {
-        return text.parse::<Value>().map_err(|error| error.message().to_owned());
-    }
-    Ok(match (text, text.parse::<i64>()) {
-        ("true", _) => true.into(),
-        ("false", _) => false.into(),
-        (_, Ok(number)) => number.into(),
-        (text, Err(_)) => text.into(),
-    })
 }

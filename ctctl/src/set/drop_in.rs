@@ -32,7 +32,7 @@ pub(super) fn write(
         return Err(Error::failed(format!("{name} has no config that a drop-in could add to")));
     }
     let path = config_file::path_of(name).with_extension("toml.d").join(FILE);
-    let file = below(context.root(), &path);
+    let file = context.on_disk(&path);
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => HEAD.to_owned(),
@@ -72,8 +72,4 @@ fn settings_in(directory: &Path, properties: &[Property]) -> Vec<PathBuf> {
         names.any(|name| properties.iter().any(|property| property.name == name))
     };
     entries.flatten().map(|entry| entry.path()).filter(has_one).collect()
-}
-
-fn below(root: &Path, path: &Path) -> PathBuf {
-    root.join(path.strip_prefix("/").unwrap_or(path))
 }
