@@ -26,6 +26,7 @@ mod mounts;
 mod namespaces;
 mod notify;
 mod pod;
+mod prepare;
 mod read;
 mod ready;
 mod reaper;

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! All that a container needs before its runtime is run, in order: its namespaces, files and control group, the hooks
+//! before it, and its config.json. The steps are the same whoever the container is started by.
+
+use std::path::PathBuf;
+
+use ct_config::container::{Container, Mount, ReadyWhen};
+
+use crate::bundle::{self, Parts};
+use crate::cgroup::UnitCgroup;
+use crate::claim::RunDirectory;
+use crate::exit::{At, Error, Failure, Step};
+use crate::identity::Identity;
+use crate::inside::Inside;
+use crate::journal::Journal;
+use crate::message::Message;
+use crate::ready::notify_socket::NotifySocket;
+use crate::rootfs::{self, Rootfs};
+use crate::runtime::{Places, Runtime};
+use crate::{hooks, lxcfs, mounts, pod, small_init};
+
+/// Where a container is made, in a mount namespace that nobody else sees into.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// The unit's control group, as in /proc/self/cgroup.
+    pub(crate) cgroup: String,
+    /// Its run-time directory.
+    pub(crate) run: RunDirectory,
+    /// What PID 1 has set for the unit.
+    pub(crate) umask: u32,
+    pub(crate) journal: Journal,
+}
+
+/// A container of which all is there but its processes.
+#[derive(Debug)]
+pub(crate) struct Prepared<'a> {
+    pub(crate) container: &'a Container,
+    pub(crate) runtime: Runtime<'a>,
+    pub(crate) identity: Identity,
+    pub(crate) cgroup: UnitCgroup,
+    pub(crate) places: Places,
+    /// The socket of a container that says itself when it is ready.
+    pub(crate) socket: Option<NotifySocket>,
+    /// Whether files of its /proc come from lxcfs.
+    pub(crate) has_lxcfs: bool,
+    /// Claimed as long as this is held.
+    _run: RunDirectory,
+}
+
+impl Site {
+    /// Makes everything.
+    pub(crate) fn prepare(self, container: &mut Container) -> Result<Prepared<'_>, Failure> {
+        let Self { cgroup, run, umask, journal } = self;
+        let joined = pod::join(container, &run).at(Step::Namespaces)?;
+        let container: &Container = container;
+        let runtime = Runtime::locate(&container.runtime).at(Step::Runtime)?;
+        let identity = Identity::read(container, &runtime).at(Step::User)?;
+
+        // Its files.
+        let base = bundle::read_base(&container.root.source).at(Step::Bundle)?;
+        let bundle_root = bundle::base_root(&container.root.source, base.as_ref());
+        let rootfs = mount_rootfs(container, bundle_root, &run, &identity).at(Step::Rootfs)?;
+
+        // Its cgroup, below the one whose limits PID 1 has set.
+        let cgroup = prepare_cgroup(cgroup, &identity, journal).at(Step::Cgroup)?;
+
+        // Hooks, which may mount something for it: in its root file system, or where [[mount]] looks.
+        hooks::before_start(container, &rootfs.path).at(Step::Hooks)?;
+        let socket = notify_socket(container, &run).at(Step::Ready)?;
+        let wanted = wanted_mounts(container, socket.as_ref()).at(Step::Rootfs)?;
+        let through_account = !identity.account.is_root();
+        let mounts = mounts::prepare(&wanted, &rootfs, &run, through_account).at(Step::Rootfs)?;
+
+        // config.json, for the runtime.
+        let parts = Parts {
+            container,
+            base,
+            rootfs: &rootfs,
+            identity: &identity,
+            runtime: &runtime,
+            joined: &joined,
+            cgroup: cgroup.payload(),
+            mounts,
+            umask,
+        };
+        let spec = bundle::assemble(parts).at(Step::Bundle)?;
+        let places = Places::make(&run, &identity.account).at(Step::Bundle)?;
+        bundle::write(&spec, &places.bundle, &identity.account).at(Step::Bundle)?;
+
+        let has_lxcfs = lxcfs::is_among(&wanted);
+        Ok(Prepared { container, runtime, identity, cgroup, places, socket, has_lxcfs, _run: run })
+    }
+}
+
+impl Prepared<'_> {
+    /// Creates and starts the container; the pid of its init, a child of this process.
+    pub(crate) fn run(&self) -> Result<i32, Error> {
+        self.runtime.run(&self.container.name, &self.places, &self.identity.account, &self.cgroup)
+    }
+
+    /// What it takes to run something inside it.
+    pub(crate) fn inside(&self) -> Inside<'_> {
+        Inside {
+            name: &self.container.name,
+            runtime: &self.runtime,
+            places: &self.places,
+            account: &self.identity.account,
+            cgroup: &self.cgroup,
+        }
+    }
+}
+
+/// The socket of a container that says itself when it is ready.
+fn notify_socket(container: &Container, run: &RunDirectory) -> Result<Option<NotifySocket>, Error> {
+    match container.ready.when {
+        ReadyWhen::Notified { .. } => NotifySocket::make(run).map(Some),
+        ReadyWhen::Started | ReadyWhen::Command { .. } => Ok(None),
+    }
+}
+
+/// `[[mount]]`, and what ct itself puts into the container.
+fn wanted_mounts(container: &Container, socket: Option<&NotifySocket>) -> Result<Vec<Mount>, Error> {
+    let mut wanted = container.mounts.clone();
+    wanted.extend(socket.map(NotifySocket::mount));
+    if container.process.init {
+        wanted.push(small_init::mount()?);
+    }
+    wanted.extend(lxcfs::mounts(container.root.lxcfs)?);
+    Ok(wanted)
+}
+
+/// Mounts the root file system.
+fn mount_rootfs(
+    container: &Container,
+    bundle_root: Option<PathBuf>,
+    run: &RunDirectory,
+    identity: &Identity,
+) -> Result<Rootfs, Error> {
+    if identity.ids.is_some() {
+        run.open_for_traversal()?;
+    }
+    rootfs::mount_root(&container.root, bundle_root.as_deref(), run, identity)
+}
+
+/// Makes the groups below the unit's, and gives the container's to whom it belongs.
+fn prepare_cgroup(own_cgroup: String, identity: &Identity, journal: Journal) -> Result<UnitCgroup, Error> {
+    let cgroup = UnitCgroup::prepare(own_cgroup)?;
+    for controller in cgroup.delegate_controllers()? {
+        journal.warning(
+            Step::Cgroup,
+            Message::ControllerKept,
+            &format!("cannot hand on the cgroup controller {controller}, ignoring"),
+        );
+    }
+    if let Some((uid, gid)) = identity.payload_owner() {
+        cgroup.give_payload(uid, gid)?;
+    }
+    Ok(cgroup)
+}
