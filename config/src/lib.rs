@@ -9,7 +9,7 @@
 //! | container | [`container`] | validated, all defaults in one place |
 //! | settings | [`settings`] | the unit settings it maps to, typed, rendered later as a drop-in or as D-Bus properties |
 //!
-//! A pod ([`pod`]) goes through the same stages.
+//! A pod ([`pod`]) goes through the same stages. A run ([`run`]) is a container that has another command.
 //!
 //! Nothing here writes, and nothing but [`sources`] touches the disk.
 
@@ -21,6 +21,7 @@ pub mod name;
 pub mod pod;
 pub mod problem;
 pub mod resource_control;
+pub mod run;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod settings;

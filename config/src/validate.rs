@@ -340,7 +340,7 @@ pub(crate) fn parse_path(text: &str) -> Result<PathBuf, String> {
 }
 
 /// A user or group: the number if it is one, `None` if it is a name. `what` begins the reason.
-fn parse_id(text: &str, what: &str) -> Result<Option<u32>, String> {
+pub(crate) fn parse_id(text: &str, what: &str) -> Result<Option<u32>, String> {
     if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
         let id = parse_number(text).and_then(|n| u32::try_from(n).ok());
         return match id {

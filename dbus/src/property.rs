@@ -65,7 +65,9 @@ pub fn emptied(value: &zvariant::Value<'_>) -> Option<zvariant::Value<'static>> 
 fn render(name: &str, value: &Value) -> Vec<BusProperty> {
     let one = |name: &str, value: zvariant::Value<'static>| vec![(name.to_owned(), value)];
     match value {
-        Value::Text(text) if name == "StateDirectory" => one(name, vec![text.clone()].into()),
+        Value::Text(text) if matches!(name, "StateDirectory" | "RuntimeDirectory") => {
+            one(name, vec![text.clone()].into())
+        }
         Value::Text(text) => one(name, text.clone().into()),
         Value::Path(path) if name == "RequiresMountsFor" => {
             one(name, vec![path.display().to_string()].into())
@@ -150,7 +152,7 @@ fn word_value(name: &str, word: &str) -> zvariant::Value<'static> {
     match name {
         // A weight of its own.
         "CPUWeight" | "StartupCPUWeight" => 0_u64.into(),
-        "StateDirectoryMode" => u32::from_str_radix(word, 8).unwrap_or(0o700).into(),
+        "StateDirectoryMode" | "RuntimeDirectoryMode" => u32::from_str_radix(word, 8).unwrap_or(0o700).into(),
         _ => word.to_owned().into(),
     }
 }

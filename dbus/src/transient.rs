@@ -26,7 +26,8 @@ pub enum Runs<'a> {
 }
 
 impl Systemd {
-    /// Starts a transient unit, and waits until it is up.
+    /// Starts a transient unit, and waits until it is up. One that failed is forgotten at once, unless `settings` has
+    /// another `CollectMode=`.
     pub fn start_transient(
         &self,
         unit: &str,
@@ -35,7 +36,9 @@ impl Systemd {
         timeout: Option<Duration>,
     ) -> Result<JobResult, Error> {
         let mut properties = settings;
-        properties.push(("CollectMode".to_owned(), "inactive-or-failed".to_owned().into()));
+        if !properties.iter().any(|(name, _)| name == "CollectMode") {
+            properties.push(("CollectMode".to_owned(), "inactive-or-failed".to_owned().into()));
+        }
         properties.push(runs_property(runs)?);
         let borrowed: Vec<(&str, Value<'_>)> = properties
             .iter()

@@ -16,6 +16,8 @@ impl Signal {
         [4, 5, 6, 7, 8, 9, 11, 24, 25, 31].contains(&self.0)
     }
 
+    /// SIGINT
+    pub const INT: Self = Self(2);
     /// SIGTERM
     pub const TERM: Self = Self(15);
     /// SIGRTMIN+3: what a systemd takes as "halt".

@@ -45,6 +45,10 @@ pub(super) fn render(name: &str, lines: &[String]) -> Vec<BusProperty> {
             let names = all.iter().map(|word| word.trim_start_matches('~').to_owned());
             (is_allow_list, names.collect::<Vec<String>>()).into()
         }
+        // Exit statuses, and signals, which have a value of their own.
+        "SuccessExitStatus" => {
+            (words().filter_map(|word| word.parse().ok()).collect::<Vec<i32>>(), Vec::<i32>::new()).into()
+        }
         "NFTSet" => words().filter_map(|word| nft_set(&word)).collect::<Vec<_>>().into(),
         _ => words().collect::<Vec<String>>().into(),
     };
