@@ -73,6 +73,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) mounts: Vec<ct_config::container::Mount>,
     /// `UMask=` of the unit.
     pub(crate) umask: u32,
+    /// Whether its standard files are a new terminal.
+    pub(crate) terminal: bool,
 }
 
 /// Reads the config.json of `root.bundle`.
@@ -144,6 +146,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     if runtime.raises_open_files() {
         repeat_open_files(&mut process)?;
     }
+    process.set_terminal(Some(parts.terminal));
     // The usual one is nobody's wish: a bundle's own stands, and without it the runtime passes on the helper's.
     if parts.umask != USUAL_UMASK {
         process.user_mut().set_umask(Some(parts.umask));

@@ -92,12 +92,12 @@ pub(crate) struct UnitCgroup {
     path: String,
 }
 
-/// The cgroup of this process, which must be that of `ct@NAME.service` itself: not the unit of somebody else who has
-/// our environment, and none of the groups below.
-pub(crate) fn of_unit(name: &str) -> Result<String, Error> {
+/// The cgroup of this process, which must be that of this unit itself: not the unit of somebody else who has our
+/// environment, and none of the groups below.
+pub(crate) fn of_unit(unit: &str) -> Result<String, Error> {
     Some(own_path()?)
-        .filter(|path| path.rsplit('/').next() == Some(&format!("ct@{name}.service")))
-        .ok_or_else(|| Error::NotItsUnit { name: name.to_owned() })
+        .filter(|path| path.rsplit('/').next() == Some(unit))
+        .ok_or_else(|| Error::NotItsUnit { unit: unit.to_owned() })
 }
 
 /// The cgroup of this process, as in /proc/self/cgroup.
@@ -111,10 +111,10 @@ pub(crate) fn own_path() -> Result<String, Error> {
 impl UnitCgroup {
     /// The unit's group, of a process in a group below it: one that systemd runs beside the container, or one that
     /// stays.
-    pub(crate) fn containing(own: &str, name: &str) -> Result<Self, Error> {
-        let unit = format!("/ct@{name}.service");
-        let outside = || Error::NotItsUnit { name: name.to_owned() };
-        let end = own.find(&format!("{unit}/")).map(|start| start + unit.len()).ok_or_else(outside)?;
+    pub(crate) fn containing(own: &str, unit: &str) -> Result<Self, Error> {
+        let outside = || Error::NotItsUnit { unit: unit.to_owned() };
+        let name = format!("/{unit}");
+        let end = own.find(&format!("{name}/")).map(|start| start + name.len()).ok_or_else(outside)?;
         own.get(..end).map(|path| Self { path: path.to_owned() }).ok_or_else(outside)
     }
 
@@ -190,6 +190,17 @@ impl UnitCgroup {
         let path = self.host_path().join("cgroup.procs");
         chown(&path, Some(Uid::from_raw(uid)), None)
             .map_err(|e| Error::system(format!("chown {}", path.display()), e))
+    }
+
+    /// Kills every process of the container.
+    pub(crate) fn kill_payload(&self) {
+        // Gone already, or never made.
+        let _ = self.write("payload/cgroup.kill", "1");
+    }
+
+    /// The container's group, where the host sees it.
+    pub(crate) fn payload_on_host(&self) -> PathBuf {
+        self.host_path().join("payload")
     }
 
     /// `linux.cgroupsPath` of config.json.

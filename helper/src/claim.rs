@@ -1,28 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The unit this process runs in, and its run-time directory.
 //!
-//! PID 1 made /run/ct/NAME/ (`RuntimeDirectory=`) and removes it with the unit; what ct puts there needs no cleaning.
+//! PID 1 made /run/ct/NAME/ (`RuntimeDirectory=`; of a run /run/ct-run/NAME-ID/) and removes it with the unit; what ct
+//! puts there needs no cleaning.
 //! The lock keeps a second `ct-helper start` out, were it run by hand; it goes with its holder, however that ends.
 
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ct_config::container::Container;
-use ct_config::name::ContainerName;
+use ct_config::run::RunName;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, chown};
 
 use crate::account::Account;
 use crate::exit::Error;
+use crate::instance::Instance;
 use crate::sys::retry;
 
-/// /run/ct/NAME/ of a claimed container.
+/// /run/ct/NAME/ of a claimed container, or that of a run.
 #[derive(Debug)]
 pub(crate) struct RunDirectory {
     path: PathBuf,
     /// Held until the helper exits.
     _lock: Flock<std::os::fd::OwnedFd>,
+}
+
+/// Whether PID 1 runs this process as the service of a run.
+pub(crate) fn is_the_run(run: &RunName) -> Result<(), Error> {
+    match std::env::var("RUNTIME_DIRECTORY") {
+        Ok(directory) if run.directory() == Path::new(&directory) => Ok(()),
+        _ => Err(Error::Usage("`ct-helper run` is what `ctctl run` has systemd run".to_owned())),
+    }
 }
 
 /// Whether PID 1 runs this process as `ct@NAME.service`, told by the directory that it made for it.
@@ -37,11 +47,11 @@ pub(crate) fn is_the_unit(name: &str) -> Result<(), Error> {
 
 /// Undoes for an account, which needs its way to the runtime's state, what PID 1 does before each command of a unit:
 /// it sets the mode of the directory anew (`RuntimeDirectoryMode=`).
-pub(crate) fn reopen(container: &Container) -> Result<(), Error> {
+pub(crate) fn reopen(container: &Container, instance: &Instance) -> Result<(), Error> {
     if container.account.is_none() {
         return Ok(());
     }
-    open_for_traversal(&Path::new("/run/ct").join(container.name.as_str()))
+    open_for_traversal(&instance.directory())
 }
 
 fn open_for_traversal(path: &Path) -> Result<(), Error> {
@@ -50,9 +60,9 @@ fn open_for_traversal(path: &Path) -> Result<(), Error> {
 }
 
 impl RunDirectory {
-    /// Claims the directory that PID 1 made for `name`, and empties it of what a crashed run may have left.
-    pub(crate) fn claim(name: &ContainerName) -> Result<Self, Error> {
-        let path = Path::new("/run/ct").join(name.as_str());
+    /// Claims the directory that PID 1 made, and empties it of what a crashed start may have left.
+    pub(crate) fn claim(instance: &Instance) -> Result<Self, Error> {
+        let path = instance.directory();
         let failed =
             |what: &str, source: std::io::Error| Error::system(format!("{what} {}", path.display()), source);
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -60,7 +70,9 @@ impl RunDirectory {
             retry(|| nix::fcntl::open(&path, flags, Mode::empty())).map_err(|e| failed("open", e.into()))?;
         let lock =
             Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-                nix::errno::Errno::EWOULDBLOCK => Error::AlreadyStarting { name: name.clone() },
+                nix::errno::Errno::EWOULDBLOCK => {
+                    Error::AlreadyStarting { name: instance.container().clone() }
+                }
                 errno => failed("lock", errno.into()),
             })?;
         let entries = loop {
@@ -81,6 +93,16 @@ impl RunDirectory {
             removed.map_err(|e| failed("remove what was left in", e))?;
         }
         Ok(Self { path, _lock: lock })
+    }
+
+    /// Makes the directory of a run for which PID 1 makes none, and claims it.
+    pub(crate) fn make_own(instance: &Instance) -> Result<Self, Error> {
+        let path = instance.directory();
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|e| Error::system(format!("mkdir {}", path.display()), e))?;
+        Self::claim(instance)
     }
 
     /// Lets the account and the container's root walk through to the mount points below. Nothing in here can be

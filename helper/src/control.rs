@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ct_config::container::{Container, RootSource};
+use ct_config::run::{RunId, RunName};
 use ct_config::settings::{DEFAULT_COMMAND, is_init_unknown};
 use ct_config::value::Timespan;
 
@@ -19,6 +20,7 @@ use crate::hooks::{Moment, Stage};
 use crate::identity;
 use crate::init_system::{self, PowerOff};
 use crate::inside::Inside;
+use crate::instance::Instance;
 use crate::job::Finished;
 use crate::journal::Journal;
 use crate::read;
@@ -30,15 +32,19 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(90);
 /// What is left of it for us to say what went wrong.
 const MARGIN: Duration = Duration::from_millis(500);
 
-/// `ct-helper hook NAME STAGE`. Returns the status to exit with, all else is said.
-pub(crate) fn hook(name: &str, stage: Stage, journal: Journal) -> Result<i32, Failure> {
+/// `ct-helper hook NAME STAGE [--run ID]`. Returns the status to exit with, all else is said.
+pub(crate) fn hook(name: &str, run: Option<RunId>, stage: Stage, journal: Journal) -> Result<i32, Failure> {
     let container = read::config(name, journal).at(Step::Config)?;
-    claim::reopen(&container).at(Step::Hooks)?;
+    let instance = match run {
+        None => Instance::Container(container.name.clone()),
+        Some(id) => Instance::Service(RunName { container: container.name.clone(), id }),
+    };
+    claim::reopen(&container, &instance).at(Step::Hooks)?;
     // After a stop PID 1 kills us too when the time for that is over.
     let deadline = if stage == Stage::PostStop { stop_deadline(&container) } else { None };
-    let status = moment(&container, stage).run_all(journal, deadline);
+    let status = moment(&container, &instance, stage).run_all(journal, deadline);
     if stage == Stage::PostStop
-        && let Err(error) = run_poststop(&container)
+        && let Err(error) = run_poststop(&container, &instance)
     {
         return Ok(journal.survived(&Failure { step: Step::Hooks, error }));
     }
@@ -50,12 +56,14 @@ pub(crate) fn stop(name: &str, journal: Journal) -> Result<i32, Failure> {
     // ExecStop= is also run for a service whose main process has ended by itself: there is nothing left to ask.
     let Some(pid) = main_process() else { return Ok(0) };
     let container = read::config(name, journal).at(Step::Config)?;
-    claim::reopen(&container).at(Step::Stop)?;
-    let cgroup = cgroup::own_path().and_then(|own| UnitCgroup::containing(&own, name)).at(Step::Stop)?;
+    let instance = Instance::Container(container.name.clone());
+    claim::reopen(&container, &instance).at(Step::Stop)?;
+    let unit = instance.unit();
+    let cgroup = cgroup::own_path().and_then(|own| UnitCgroup::containing(&own, &unit)).at(Step::Stop)?;
     // Nobody in a frozen container answers; PID 1 knows of `systemctl freeze`, but not of the runtime's `pause`.
     cgroup.thaw_payload();
     let deadline = stop_deadline(&container);
-    let status = moment(&container, Stage::PreStop).run_all(journal, deadline);
+    let status = moment(&container, &instance, Stage::PreStop).run_all(journal, deadline);
     // Gone meanwhile, or no longer the container's.
     let Some(init) = sys::pidfd_open(pid).ok().filter(|_| cgroup.holds(pid)) else { return Ok(status) };
     let mut steps = vec![stop_inside(&container, &cgroup, &init, deadline)];
@@ -125,7 +133,7 @@ fn run_inside(
 ) -> Result<Finished, Error> {
     let runtime = Runtime::locate(&container.runtime)?;
     let account = identity::account(container)?;
-    let places = Places::of(&container.name, &account)?;
+    let places = Places::of(&Instance::Container(container.name.clone()), &account)?;
     let inside =
         Inside { name: &container.name, runtime: &runtime, places: &places, account: &account, cgroup };
     let own = container.stop.command_timeout.finite().and_then(|limit| Instant::now().checked_add(limit));
@@ -134,21 +142,21 @@ fn run_inside(
 }
 
 /// The bundle's own hooks for the time after the container: its runtime runs them when it deletes what it keeps.
-fn run_poststop(container: &Container) -> Result<(), Error> {
-    let bundle = Places::bundle_of(&container.name);
+pub(crate) fn run_poststop(container: &Container, instance: &Instance) -> Result<(), Error> {
+    let bundle = Places::bundle_of(instance);
     if !matches!(container.root.source, RootSource::Bundle(_)) || !bundle::has_poststop(&bundle) {
         return Ok(());
     }
     let runtime = Runtime::locate(&container.runtime)?;
     let account = identity::account(container)?;
-    let places = Places::of(&container.name, &account)?;
-    runtime.delete(&container.name, &places, &account)
+    let places = Places::of(instance, &account)?;
+    runtime.delete(&places, &account)
 }
 
-fn moment(container: &Container, stage: Stage) -> Moment<'_> {
+fn moment<'a>(container: &'a Container, instance: &'a Instance, stage: Stage) -> Moment<'a> {
     let pid = main_process();
     let rootfs = pid.map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
-    Moment { container, stage, pid, rootfs }
+    Moment { container, instance, stage, pid, rootfs }
 }
 
 /// The container's init as PID 1 tells it (`$MAINPID`); none if it has ended.

@@ -110,8 +110,14 @@ pub(crate) enum Error {
     System { call: String, source: io::Error },
     #[error("{name} is being started by another process")]
     AlreadyStarting { name: ContainerName },
-    #[error("not in the control group of ct@{name}.service")]
-    NotItsUnit { name: String },
+    /// The root file system keeps what is written to it, and somebody else has it.
+    #[error(
+        "{} is in use by {user}, and keeps what is written to it; {hint}, or set root.writable to \"ephemeral\" or \"no\"",
+        what
+    )]
+    RootInUse { what: String, user: String, hint: &'static str },
+    #[error("not in the control group of {unit}")]
+    NotItsUnit { unit: String },
     #[error("cgroup2 is not mounted at {root} (ct needs the unified hierarchy)")]
     NoUnifiedHierarchy { root: &'static str },
     #[error("{0}")]
@@ -189,7 +195,10 @@ impl Error {
             Self::HookFailed { .. } | Self::StopCommand { .. } => 73,
             Self::NotReady { .. } => 75,
             Self::System { .. } | Self::Interrupted(_) | Self::NoIdMappedMount { .. } => 71,
-            Self::AlreadyStarting { .. } | Self::NotItsUnit { .. } | Self::NoUnifiedHierarchy { .. } => 77,
+            Self::AlreadyStarting { .. }
+            | Self::RootInUse { .. }
+            | Self::NotItsUnit { .. }
+            | Self::NoUnifiedHierarchy { .. } => 77,
             Self::Pod(error) => error.code(),
             Self::Config(_)
             | Self::ConfigText(_)
@@ -208,6 +217,7 @@ impl Error {
         match self {
             Self::Usage(_) | Self::NotItsUnit { .. } => Message::NotItsUnit,
             Self::AlreadyStarting { .. } => Message::AlreadyStarting,
+            Self::RootInUse { .. } => Message::RootInUse,
             Self::NoUnifiedHierarchy { .. } => Message::NoUnifiedHierarchy,
             Self::Config(_) | Self::ConfigText(_) => Message::ConfigBroken,
             Self::Unknown(_) => Message::ConfigUnknown,

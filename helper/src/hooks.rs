@@ -13,6 +13,7 @@ use ct_config::container::Container;
 use crate::account::Account;
 use crate::cgroup::JobGroup;
 use crate::exit::{Error, Failure, Step, printable};
+use crate::instance::Instance;
 use crate::job::{Job, Output};
 use crate::journal::Journal;
 use crate::notify;
@@ -57,6 +58,8 @@ impl Stage {
 #[derive(Debug)]
 pub(crate) struct Moment<'a> {
     pub(crate) container: &'a Container,
+    /// Which life of it.
+    pub(crate) instance: &'a Instance,
     pub(crate) stage: Stage,
     /// Its init, if it runs.
     pub(crate) pid: Option<i32>,
@@ -65,10 +68,13 @@ pub(crate) struct Moment<'a> {
 }
 
 /// Runs the `pre_start` hooks in their order, up to the first that fails, in the mount namespace of this process.
-pub(crate) fn before_start(container: &Container, rootfs: &Path) -> Result<(), Error> {
-    let moment = Moment { container, stage: Stage::PreStart, pid: None, rootfs: Some(rootfs.to_owned()) };
+pub(crate) fn before_start(container: &Container, instance: &Instance, rootfs: &Path) -> Result<(), Error> {
+    let rootfs = Some(rootfs.to_owned());
+    let moment = Moment { container, instance, stage: Stage::PreStart, pid: None, rootfs };
     for hook in moment.hooks() {
-        notify::extend_timeout(moment.timeout())?;
+        if instance.has_manager() {
+            notify::extend_timeout(moment.timeout())?;
+        }
         moment.run_hook(hook, None)?;
     }
     Ok(())
@@ -141,6 +147,9 @@ impl Moment<'_> {
             .env("PATH", SEARCH_PATH)
             .env("CT_NAME", self.container.name.as_str())
             .env("CT_STAGE", self.stage.as_str());
+        if let Some(run) = self.instance.run() {
+            command.env("CT_RUN", run.id.as_str());
+        }
         if let Some(pid) = self.pid {
             command.env("CT_PID", pid.to_string());
         }
@@ -158,9 +167,9 @@ impl Moment<'_> {
     fn state(&self) -> String {
         let mut state = serde_json::json!({
             "ociVersion": "1.0.2",
-            "id": self.container.name.as_str(),
+            "id": self.instance.runtime_id(),
             "status": self.stage.status(),
-            "bundle": Places::bundle_of(&self.container.name),
+            "bundle": Places::bundle_of(self.instance),
         });
         if let (Some(pid), Some(fields)) = (self.pid, state.as_object_mut()) {
             fields.insert("pid".to_owned(), pid.into());

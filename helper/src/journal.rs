@@ -8,6 +8,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use ct_config::run::RunName;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::exit::{Failure, Step};
@@ -23,30 +24,38 @@ pub(crate) enum Journal {
     Native,
     /// Whatever PID 1 connected to file descriptor 2.
     Stderr,
+    /// The terminal of whoever called ctctl, and in its name.
+    Caller,
 }
 
 impl Journal {
     /// Connects for the container `name` (as it was given, perhaps not a valid one).
     pub(crate) fn connect(name: &str) -> Self {
-        Self::connect_unit("CT_NAME", name, "ct@")
+        Self::connect_unit([("CT_NAME", name)], &format!("ct@{}.service", shown(name)))
+    }
+
+    /// The same for a detached run.
+    pub(crate) fn connect_run(run: &RunName) -> Self {
+        let fields = [("CT_NAME", run.container.as_str()), ("CT_RUN", run.id.as_str())];
+        Self::connect_unit(fields, &run.service())
     }
 
     /// The same for the pod `name`.
     pub(crate) fn connect_pod(name: &str) -> Self {
-        Self::connect_unit("CT_POD", name, "ct-pod@")
+        Self::connect_unit([("CT_POD", name)], &format!("ct-pod@{}.service", shown(name)))
     }
 
-    fn connect_unit(field: &str, name: &str, template: &str) -> Self {
-        let name: String = name.chars().filter(|letter| !letter.is_control()).take(64).collect();
+    fn connect_unit<const N: usize>(fields: [(&str, &str); N], unit: &str) -> Self {
         // By hand, the answer belongs on the terminal.
         if std::env::var_os("INVOCATION_ID").is_none() {
             return Self::Stderr;
         }
         let Ok(layer) = tracing_journald::layer() else { return Self::Stderr };
-        let layer =
-            layer.with_field_prefix(None).with_syslog_identifier("ct-helper".to_owned()).with_custom_fields(
-                [(field, name.clone()), ("OBJECT_SYSTEMD_UNIT", format!("{template}{name}.service"))],
-            );
+        let fields = fields.map(|(field, value)| (field, shown(value)));
+        let layer = layer
+            .with_field_prefix(None)
+            .with_syslog_identifier("ct-helper".to_owned())
+            .with_custom_fields(fields.into_iter().chain([("OBJECT_SYSTEMD_UNIT", unit.to_owned())]));
         match tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)) {
             Ok(()) => Self::Native,
             Err(_already_set) => Self::Stderr,
@@ -56,7 +65,7 @@ impl Journal {
     /// Where a line arrives now. In a mount namespace from which there is no way back the socket's path may lead nowhere,
     /// and the layer sends there without looking; standard error is open already.
     fn reachable(self) -> Self {
-        if Path::new(SOCKET).exists() { self } else { Self::Stderr }
+        if self == Self::Native && !Path::new(SOCKET).exists() { Self::Stderr } else { self }
     }
 
     /// One line an operator can act on, for each line of the failure. Returns the status to exit with.
@@ -71,7 +80,7 @@ impl Journal {
                         "{line}"
                     );
                 }
-                Self::Stderr => on_stderr(line),
+                other => other.on_stderr(line),
             }
         }
         failure.error.code()
@@ -87,12 +96,18 @@ impl Journal {
     pub(crate) fn warning(self, step: Step, message: Message, line: &str) {
         match self.reachable() {
             Self::Native => tracing::warn!(MESSAGE_ID = message.id(), CT_STEP = step.as_str(), "{line}"),
-            Self::Stderr => on_stderr(line),
+            other => other.on_stderr(line),
         }
+    }
+
+    /// Nothing can be done about a stderr that does not take the line.
+    fn on_stderr(self, line: &str) {
+        let who = if self == Self::Caller { "ctctl" } else { "ct-helper" };
+        let _ = writeln!(std::io::stderr(), "{who}: {line}");
     }
 }
 
-/// Nothing can be done about a stderr that does not take the line.
-fn on_stderr(line: &str) {
-    let _ = writeln!(std::io::stderr(), "ct-helper: {line}");
+/// A name as it was given, in one line and bounded.
+fn shown(name: &str) -> String {
+    name.chars().filter(|letter| !letter.is_control()).take(64).collect()
 }

@@ -18,6 +18,7 @@ mod identity;
 mod idmapped;
 mod init_system;
 mod inside;
+mod instance;
 mod job;
 mod journal;
 mod lxcfs;
@@ -27,14 +28,17 @@ mod namespaces;
 mod notify;
 mod pod;
 mod prepare;
+mod program;
 mod read;
 mod ready;
 mod reaper;
 mod rootfs;
+mod run;
 mod runtime;
 mod seccomp;
 mod shared_memory;
 mod small_init;
+mod sole_root;
 mod start;
 mod sys;
 mod systemd;
@@ -43,6 +47,8 @@ mod user_namespace;
 use std::process::exit;
 
 use clap::{Parser, Subcommand};
+use ct_config::name::ContainerName;
+use ct_config::run::{RunId, RunName};
 use nix::sys::stat::Mode;
 
 use crate::exit::{At, Failure, HANDED_OVER, Step};
@@ -69,13 +75,30 @@ enum Verb {
         reasons: Vec<String>,
     },
     /// Run the hooks of NAME for one moment of its life
-    Hook { name: String, stage: Stage },
+    Hook {
+        name: String,
+        stage: Stage,
+        /// Of one of its runs
+        #[arg(long, value_name = "ID", value_parser = run_id)]
+        run: Option<RunId>,
+    },
+    /// Run a command with the config of NAME, as ctctl asks for it on standard input
+    Run {
+        #[arg(value_parser = ContainerName::parse)]
+        name: ContainerName,
+        #[arg(value_parser = run_id)]
+        id: RunId,
+    },
     /// Pass on to PID 1 what the container NAME says of itself, as long as its init PID lives
     Relay { name: String, pid: i32 },
     /// What comes before the signal that stops NAME: its hooks, and the command inside
     Stop { name: String },
     /// Make the namespaces of the pod NAME and give them to PID 1
     PodStart { name: String },
+}
+
+fn run_id(text: &str) -> Result<RunId, String> {
+    RunId::parse(text).ok_or_else(|| "eight hexadecimal digits are wanted".to_owned())
 }
 
 fn main() {
@@ -96,10 +119,11 @@ fn main() {
             let error = read::broken(&name, &reasons, journal);
             (Err(Failure { step: Step::Config, error }), journal)
         }
-        Verb::Hook { name, stage } => {
+        Verb::Hook { name, stage, run } => {
             let journal = Journal::connect(&name);
-            (control::hook(&name, stage, journal).map(Outcome::AlreadyToldWhy), journal)
+            (control::hook(&name, run, stage, journal).map(Outcome::AlreadyToldWhy), journal)
         }
+        Verb::Run { name, id } => run::run(RunName { container: name, id }, umask),
         Verb::Relay { name, pid } => {
             let journal = Journal::connect(&name);
             (ready::relay::relay(&name, pid).map(|()| Outcome::Exited(0)).at(Step::Ready), journal)

@@ -35,6 +35,8 @@ messages! {
     NotItsUnit = "f0b5e98ffc5345b494ec6a9fffb46db9";
     /// The run-time directory is locked.
     AlreadyStarting = "46d2efcc67b44e4eb4b67368bf2f1524";
+    /// The root file system keeps what is written to it, and the container or a run of it has it.
+    RootInUse = "18e8d8c3f34b4a29b4817432a3b27fe2";
     /// cgroup2 is not at /sys/fs/cgroup.
     NoUnifiedHierarchy = "537ff3ce7e9a4d9890b0be19f49ff794";
     /// The config, or a file it stands for, says what it cannot mean.

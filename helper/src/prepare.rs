@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use ct_channel::message::Why;
 use ct_config::container::{Container, Mount, ReadyWhen};
 
 use crate::bundle::{self, Parts};
@@ -12,22 +13,28 @@ use crate::claim::RunDirectory;
 use crate::exit::{At, Error, Failure, Step};
 use crate::identity::Identity;
 use crate::inside::Inside;
+use crate::instance::Instance;
 use crate::journal::Journal;
 use crate::message::Message;
+use crate::program::Program;
 use crate::ready::notify_socket::NotifySocket;
 use crate::rootfs::{self, Rootfs};
-use crate::runtime::{Places, Runtime};
+use crate::runtime::{Places, Runtime, Streams};
 use crate::{hooks, lxcfs, mounts, pod, small_init};
 
 /// Where a container is made, in a mount namespace that nobody else sees into.
 #[derive(Debug)]
 pub(crate) struct Site {
+    /// Which life of it.
+    pub(crate) instance: Instance,
     /// The unit's control group, as in /proc/self/cgroup.
     pub(crate) cgroup: String,
     /// Its run-time directory.
     pub(crate) run: RunDirectory,
     /// What PID 1 has set for the unit.
     pub(crate) umask: u32,
+    /// Whether its standard files are a new terminal.
+    pub(crate) terminal: bool,
     pub(crate) journal: Journal,
 }
 
@@ -43,6 +50,9 @@ pub(crate) struct Prepared<'a> {
     pub(crate) socket: Option<NotifySocket>,
     /// Whether files of its /proc come from lxcfs.
     pub(crate) has_lxcfs: bool,
+    /// Its command, and where that is looked for.
+    program: Program,
+    rootfs: Rootfs,
     /// Claimed as long as this is held.
     _run: RunDirectory,
 }
@@ -50,7 +60,7 @@ pub(crate) struct Prepared<'a> {
 impl Site {
     /// Makes everything.
     pub(crate) fn prepare(self, container: &mut Container) -> Result<Prepared<'_>, Failure> {
-        let Self { cgroup, run, umask, journal } = self;
+        let Self { instance, cgroup, run, umask, terminal, journal } = self;
         let joined = pod::join(container, &run).at(Step::Namespaces)?;
         let container: &Container = container;
         let runtime = Runtime::locate(&container.runtime).at(Step::Runtime)?;
@@ -65,7 +75,7 @@ impl Site {
         let cgroup = prepare_cgroup(cgroup, &identity, journal).at(Step::Cgroup)?;
 
         // Hooks, which may mount something for it: in its root file system, or where [[mount]] looks.
-        hooks::before_start(container, &rootfs.path).at(Step::Hooks)?;
+        hooks::before_start(container, &instance, &rootfs.path).at(Step::Hooks)?;
         let socket = notify_socket(container, &run).at(Step::Ready)?;
         let wanted = wanted_mounts(container, socket.as_ref()).at(Step::Rootfs)?;
         let through_account = !identity.account.is_root();
@@ -82,20 +92,37 @@ impl Site {
             cgroup: cgroup.payload(),
             mounts,
             umask,
+            terminal,
         };
         let spec = bundle::assemble(parts).at(Step::Bundle)?;
-        let places = Places::make(&run, &identity.account).at(Step::Bundle)?;
+        let places = Places::make(&run, &instance, &identity.account).at(Step::Bundle)?;
         bundle::write(&spec, &places.bundle, &identity.account).at(Step::Bundle)?;
 
-        let has_lxcfs = lxcfs::is_among(&wanted);
-        Ok(Prepared { container, runtime, identity, cgroup, places, socket, has_lxcfs, _run: run })
+        let (has_lxcfs, program) = (lxcfs::is_among(&wanted), Program::of(&spec));
+        Ok(Prepared {
+            container,
+            runtime,
+            identity,
+            cgroup,
+            places,
+            socket,
+            has_lxcfs,
+            program,
+            rootfs,
+            _run: run,
+        })
     }
 }
 
 impl Prepared<'_> {
     /// Creates and starts the container; the pid of its init, a child of this process.
-    pub(crate) fn run(&self) -> Result<i32, Error> {
-        self.runtime.run(&self.container.name, &self.places, &self.identity.account, &self.cgroup)
+    pub(crate) fn run(&self, streams: Streams) -> Result<i32, Error> {
+        self.runtime.run(&self.places, &self.identity.account, &self.cgroup, streams)
+    }
+
+    /// Why the runtime could not run its command, if it is because of that file.
+    pub(crate) fn why_not(&self) -> Option<Why> {
+        self.program.why_not(&self.rootfs.directory)
     }
 
     /// What it takes to run something inside it.

@@ -7,6 +7,7 @@ use ct_config::container::{Container, Digest};
 use ct_config::host::Host;
 use ct_config::name::{ContainerName, PodName};
 use ct_config::pod::{Pod, Pods};
+use ct_config::run::Request;
 use ct_config::settings::Property;
 use ct_config::sources::{CONTAINER_DIRS, Tree};
 
@@ -42,6 +43,17 @@ pub(crate) fn container(name: &str, journal: Journal) -> Result<Container, Error
         journal.warning(Step::Config, Message::ConfigChanged, CHANGED);
     }
     Ok(container)
+}
+
+/// The config of `name` with another command.
+pub(crate) fn run(name: &str, request: &Request, journal: Journal) -> Result<Container, Error> {
+    let container = config(name, journal)?;
+    can_join(&container)?;
+    if container.digest.0 != request.digest {
+        return Err(Error::NotLoaded(format!("the config of {name} was changed meanwhile; run it again")));
+    }
+    warn_of_too_new(&container.resources, Message::SettingTooNew, journal);
+    ct_config::run::container(container, request).map_err(Error::Usage)
 }
 
 /// PID 1 has ignored them; what they were to limit is not limited.

@@ -13,13 +13,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ct_config::container::{self, RuntimeFamily};
-use ct_config::name::ContainerName;
 use nix::unistd::{Gid, Uid};
 
 use crate::account::Account;
 use crate::cgroup::{JobGroup, UnitCgroup};
 use crate::claim::RunDirectory;
 use crate::exit::{Error, in_small_letters, printable};
+use crate::instance::Instance;
 use crate::job::{Job, Output};
 use crate::sys;
 
@@ -49,6 +49,24 @@ pub(crate) struct Places {
     pub(crate) bundle: PathBuf,
     /// A directory that belongs to the account: the runtime's state, its log, the pid file.
     pub(crate) state: PathBuf,
+    /// The name by which it knows the container.
+    pub(crate) id: String,
+}
+
+/// The standard files of a container's init. Output is always the helper's own.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    /// What it reads.
+    pub(crate) stdin: Stdio,
+    /// Where the runtime sends a new terminal to, that is all three then.
+    pub(crate) console_socket: Option<PathBuf>,
+}
+
+impl Streams {
+    /// Those of a service.
+    pub(crate) fn of_service() -> Self {
+        Self { stdin: Stdio::null(), console_socket: None }
+    }
 }
 
 impl Places {
@@ -56,9 +74,9 @@ impl Places {
     ///
     /// The config may name another one by now. What the runtime finds here was perhaps written by the account: run by
     /// anybody else, root above all, it would enter, kill and execute what that account chose.
-    pub(crate) fn of(name: &ContainerName, account: &Account) -> Result<Self, Error> {
-        let state = Path::new("/run/ct").join(name.as_str()).join("runtime");
-        let places = Self { bundle: Self::bundle_of(name), state };
+    pub(crate) fn of(instance: &Instance, account: &Account) -> Result<Self, Error> {
+        let (bundle, state) = (Self::bundle_of(instance), instance.directory().join("runtime"));
+        let places = Self { bundle, state, id: instance.runtime_id() };
         let owner = std::fs::symlink_metadata(&places.state)
             .map_err(|e| Error::system(format!("stat {}", places.state.display()), e))?
             .uid();
@@ -66,19 +84,20 @@ impl Places {
             return Ok(places);
         }
         Err(Error::ConfigText(format!(
-            "user: {name} was started as uid {owner} and not as {}; until it is started again its runtime is not run",
-            account.name
+            "user: {} was started as uid {owner} and not as {}; until it is started again its runtime is not run",
+            places.id, account.name
         )))
     }
 
     /// The bundle that the runtime gets, for those who only look for it.
-    pub(crate) fn bundle_of(name: &ContainerName) -> PathBuf {
-        Path::new("/run/ct").join(name.as_str()).join("bundle")
+    pub(crate) fn bundle_of(instance: &Instance) -> PathBuf {
+        instance.directory().join("bundle")
     }
 
-    /// Makes both in /run/ct/NAME/.
-    pub(crate) fn make(run: &RunDirectory, account: &Account) -> Result<Self, Error> {
-        Ok(Self { bundle: run.make("bundle", 0o500)?, state: run.make_owned("runtime", account)? })
+    /// Makes both in the run-time directory.
+    pub(crate) fn make(run: &RunDirectory, instance: &Instance, account: &Account) -> Result<Self, Error> {
+        let (bundle, state) = (run.make("bundle", 0o500)?, run.make_owned("runtime", account)?);
+        Ok(Self { bundle, state, id: instance.runtime_id() })
     }
 }
 
@@ -133,10 +152,10 @@ impl<'a> Runtime<'a> {
     /// yet waited for.
     pub(crate) fn run(
         &self,
-        name: &ContainerName,
         places: &Places,
         account: &Account,
         cgroup: &UnitCgroup,
+        streams: Streams,
     ) -> Result<i32, Error> {
         let pid_file = places.state.join("pid");
         let log = places.state.join("log");
@@ -149,7 +168,10 @@ impl<'a> Runtime<'a> {
             .arg(&places.bundle)
             .arg("--pid-file")
             .arg(&pid_file);
-        command.arg(name.as_str());
+        if let Some(socket) = streams.console_socket {
+            command.arg("--console-socket").arg(socket);
+        }
+        command.arg(&places.id);
         set_environment(&mut command, account, places);
         if !account.is_root() {
             sys::switch_user_before_exec(
@@ -159,7 +181,7 @@ impl<'a> Runtime<'a> {
             );
             cgroup.lend_to(account.uid)?;
         }
-        let status = command.stdin(Stdio::null()).status().map_err(|e| {
+        let status = command.stdin(streams.stdin).status().map_err(|e| {
             Error::system(format!("execute {} as {}", self.program.display(), account.name), e)
         })?;
         if !account.is_root() {
@@ -185,7 +207,6 @@ impl<'a> Runtime<'a> {
     /// The runtime's command that runs `argv` inside the container, as its own user, in a group below its cgroup.
     pub(crate) fn exec(
         &self,
-        name: &ContainerName,
         places: &Places,
         account: &Account,
         group: &JobGroup,
@@ -193,20 +214,15 @@ impl<'a> Runtime<'a> {
     ) -> Command {
         // Without a log file: what it has to say goes to where the command's own output goes.
         let mut command = self.command(places);
-        command.arg("exec").arg("--cgroup").arg(group.below_payload()).arg(name.as_str()).args(argv);
+        command.arg("exec").arg("--cgroup").arg(group.below_payload()).arg(&places.id).args(argv);
         set_environment(&mut command, account, places);
         command
     }
 
     /// Has the runtime forget a container that has ended, which is when it runs a bundle's poststop hooks.
-    pub(crate) fn delete(
-        &self,
-        name: &ContainerName,
-        places: &Places,
-        account: &Account,
-    ) -> Result<(), Error> {
+    pub(crate) fn delete(&self, places: &Places, account: &Account) -> Result<(), Error> {
         let mut command = self.command(places);
-        command.arg("delete").arg("--force").arg(name.as_str());
+        command.arg("delete").arg("--force").arg(&places.id);
         set_environment(&mut command, account, places);
         let group = JobGroup::beside_this_process()?;
         let deadline = Instant::now().checked_add(DELETE_TIMEOUT);

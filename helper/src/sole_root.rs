@@ -59,8 +59,8 @@ impl SoleRoot {
         let looking = Flock::lock(directory, FlockArg::LockExclusive)
             .map_err(|(_, errno)| Error::system(format!("lock {}", run::DIRECTORY), errno))?;
         refuse_other_users(instance)?;
-        let mark = mark(instance, copy)
-            .map_err(|e| Error::system(format!("write to {}", run::DIRECTORY), e))?;
+        let mark =
+            mark(instance, copy).map_err(|e| Error::system(format!("write to {}", run::DIRECTORY), e))?;
         drop(looking);
         Ok(Self { mark })
     }

@@ -6,10 +6,13 @@
 
 use crate::claim::{self, RunDirectory};
 use crate::exit::{At, Error, Failure, Step};
+use crate::instance::Instance;
 use crate::journal::Journal;
 use crate::prepare::Site;
 use crate::ready::{self, Waited};
 use crate::reaper::{self, End, Started};
+use crate::runtime::Streams;
+use crate::sole_root::SoleRoot;
 use crate::{cgroup, handover, lxcfs, read, rootfs, sys};
 
 /// How a start that did not fail ends.
@@ -40,20 +43,25 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     sys::fail_writes_beyond_the_limit().map_err(|e| Error::system("sigaction", e)).at(Step::Claim)?;
 
     claim::is_the_unit(name).at(Step::Claim)?;
-    let own_cgroup = cgroup::of_unit(name).at(Step::Claim)?;
+    let own_cgroup = cgroup::of_unit(&format!("ct@{name}.service")).at(Step::Claim)?;
 
     // What the container is to be.
     let mut container = read::container(name, journal).at(Step::Config)?;
-    let run = RunDirectory::claim(&container.name).at(Step::Claim)?;
+    let instance = Instance::Container(container.name.clone());
+    let run = RunDirectory::claim(&instance).at(Step::Claim)?;
+    let _root = SoleRoot::claim(&container, &instance).at(Step::Claim)?;
     // From here on, mounts are seen by nobody else.
     rootfs::leave_host_mounts().at(Step::Rootfs)?;
 
     // Its namespaces, files, cgroup, hooks and config.json.
-    let prepared = Site { cgroup: own_cgroup, run, umask, journal }.prepare(&mut container)?;
+    let site = Site { instance, cgroup: own_cgroup, run, umask, terminal: false, journal };
+    let prepared = site.prepare(&mut container)?;
 
     // The container itself, started by a process that PID 1 takes its init over from.
-    let started =
-        reaper::start(|| prepared.run(), |error| journal.failure(&Failure { step: Step::Runtime, error }));
+    let started = reaper::start(
+        || prepared.run(Streams::of_service()),
+        |error| journal.failure(&Failure { step: Step::Runtime, error }),
+    );
     let (reaper, init) = match started.at(Step::Runtime)? {
         Started::Init(reaper, init) => (reaper, init),
         Started::Failed(status) => return Ok(Outcome::AlreadyToldWhy(status)),

@@ -60,6 +60,22 @@ pub(crate) fn fail_writes_beyond_the_limit() -> io::Result<()> {
     Ok(())
 }
 
+/// The default action for every signal, and none blocked: whatever the caller had, children of a service begin so.
+pub(crate) fn default_signals() -> io::Result<()> {
+    for signal in 1..=libc::SIGRTMAX() {
+        // The C library keeps some to itself, and two cannot be changed.
+        if matches!(signal, libc::SIGKILL | libc::SIGSTOP | 32 | 33) {
+            continue;
+        }
+        // SAFETY: no handler is set; there is one thread.
+        if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    SigSet::empty().thread_set_mask()?;
+    Ok(())
+}
+
 /// open_tree(2) with OPEN_TREE_CLONE: a mount of its own, in no namespace, of what is at `path`.
 pub(crate) fn clone_mount(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
@@ -221,11 +237,16 @@ impl Signals {
 
     /// The next signal that has come, if any.
     pub(crate) fn next(&self) -> Option<i32> {
+        self.next_with_sender().map(|(signal, _sender)| signal)
+    }
+
+    /// The next signal that has come, if any, and the process that sent it; 0 for the kernel.
+    pub(crate) fn next_with_sender(&self) -> Option<(i32, i32)> {
         let mut info = [0; std::mem::size_of::<libc::signalfd_siginfo>()];
         let count = nix::unistd::read(&self.fd, &mut info).ok()?;
-        // `ssi_signo` is the first field, 32 bits wide (signalfd(2)).
-        let number = info.get(..4).filter(|_| count == info.len())?.try_into().ok()?;
-        Some(i32::from_ne_bytes(number))
+        // `ssi_signo` is the first field and `ssi_pid` the fourth, each 32 bits wide (signalfd(2)).
+        let field = |at: usize| Some(i32::from_ne_bytes(info.get(at..at + 4)?.try_into().ok()?));
+        Some((field(0).filter(|_| count == info.len())?, field(12)?))
     }
 }
 

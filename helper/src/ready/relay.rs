@@ -36,7 +36,7 @@ pub(crate) fn leave_behind(container: &NotifySocket, name: &ContainerName, init:
 pub(crate) fn relay(name: &str, pid: i32) -> Result<(), Error> {
     let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(|e| Error::system("dup", e))?;
     let container = NotifySocket::adopt(stdin)?;
-    let cgroup = UnitCgroup::containing(&cgroup::own_path()?, name)?;
+    let cgroup = UnitCgroup::containing(&cgroup::own_path()?, &format!("ct@{name}.service"))?;
     let Ok(init) = sys::pidfd_open(pid) else { return Ok(()) };
     // It was over before, and somebody else has its number.
     if !cgroup.holds(pid) {
