@@ -47,6 +47,11 @@ impl Channel {
         Ok((Self::from(OwnedFd::from(ours)), theirs.into()))
     }
 
+    /// Another one for the same end, to send from another thread. It has read nothing.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self::from(OwnedFd::from(self.stream.try_clone()?)))
+    }
+
     /// Sends a message, and copies of descriptors with it.
     pub fn send(&self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut line = serde_json::to_vec(&Envelope { descriptors: descriptors.len(), message })?;

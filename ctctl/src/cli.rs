@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{check, create, destroy, edit, jobs, list, render, schema, set, status};
+use crate::{check, create, destroy, edit, jobs, list, render, run, schema, set, status};
 
 /// What systemctl cannot do with containers that are systemd units.
 ///
@@ -47,6 +47,7 @@ pub enum Verb {
     List(list::ListArguments),
     Create(Box<create::CreateArguments>),
     Status(status::StatusArguments),
+    Run(run::RunArguments),
     Start(jobs::StartArguments),
     Stop(jobs::StopArguments),
     Restart(jobs::RestartArguments),

@@ -45,6 +45,7 @@ pub mod pty;
 mod question;
 pub mod relay;
 pub mod render;
+pub mod run;
 pub mod schema;
 pub mod scope;
 pub mod set;
@@ -64,6 +65,7 @@ pub fn run(cli: &Cli) -> Result<Status, Error> {
         Verb::List(arguments) => list::list(arguments, &context),
         Verb::Create(arguments) => create::create(arguments, &context),
         Verb::Status(arguments) => status::status(arguments, &context),
+        Verb::Run(arguments) => run::run(arguments, &context),
         Verb::Start(arguments) => jobs::start(arguments, &context),
         Verb::Stop(arguments) => jobs::stop(arguments, &context),
         Verb::Restart(arguments) => jobs::restart(arguments, &context),

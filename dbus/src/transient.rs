@@ -69,6 +69,12 @@ impl Systemd {
     }
 }
 
+/// The standard input of a service.
+pub fn standard_input(fd: OwnedFd) -> BusProperty {
+    let fd = zvariant::Fd::from(fd);
+    ("StandardInputFileDescriptor".to_owned(), Value::from(fd))
+}
+
 fn runs_property(runs: &Runs<'_>) -> Result<BusProperty, Error> {
     Ok(match runs {
         Runs::Processes(pidfds) => {

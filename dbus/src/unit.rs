@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a unit is and does: its properties, and what can be asked of it besides jobs.
 
+use std::collections::BTreeMap;
+
+use ct_config::value::RlimitResource;
 use zbus::block_on;
 use zbus::fdo::PropertiesProxy;
 use zbus::names::InterfaceName;
@@ -119,6 +122,29 @@ impl Systemd {
             }
             Ok(Unit { properties })
         })
+    }
+
+    /// The limits that a service gets if it has none of its own: soft and hard, by the directives of systemd.exec(5), with
+    /// `u64::MAX` for infinity.
+    pub fn default_limits(&self) -> Result<BTreeMap<String, (u64, u64)>, Error> {
+        let failed = |error| Error::of_call("ask for the default limits", None, error);
+        let properties = block_on(async {
+            let object = PropertiesProxy::builder(&self.connection)
+                .destination("org.freedesktop.systemd1")
+                .and_then(|builder| builder.path("/org/freedesktop/systemd1"))
+                .map_err(failed)?
+                .build()
+                .await
+                .map_err(failed)?;
+            let interface = InterfaceName::from_static_str_unchecked("org.freedesktop.systemd1.Manager");
+            object.get_all(interface).await.map_err(|e| failed(e.into()))
+        })?;
+        let number = |name: &str| properties.get(name)?.downcast_ref::<u64>().ok();
+        let limit = |directive: &str| {
+            let (soft, hard) = (format!("Default{directive}Soft"), format!("Default{directive}"));
+            Some((directive.to_owned(), (number(&soft)?, number(&hard)?)))
+        };
+        Ok(RlimitResource::ALL.iter().filter_map(|resource| limit(resource.directive())).collect())
     }
 
     /// Sends a signal.
