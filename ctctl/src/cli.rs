@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{check, create, destroy, edit, jobs, list, render, run, schema, set, status};
+use crate::{check, create, destroy, edit, import_image, jobs, list, render, run, schema, set, status};
 
 /// What systemctl cannot do with containers that are systemd units.
 ///
@@ -48,6 +48,7 @@ pub enum Verb {
     Create(Box<create::CreateArguments>),
     Status(status::StatusArguments),
     Run(run::RunArguments),
+    ImportImage(Box<import_image::ImportImageArguments>),
     Start(jobs::StartArguments),
     Stop(jobs::StopArguments),
     Restart(jobs::RestartArguments),

@@ -62,6 +62,11 @@ impl Error {
         Self::Failed { reason: reason.into(), status: Status::Failed }
     }
 
+    /// Whether it is the data that is wrong, and not the machine that reads or writes it.
+    pub(crate) fn is_of_data(&self) -> bool {
+        matches!(self, Self::System { source, .. } if source.raw_os_error().is_none())
+    }
+
     /// With which code to end.
     pub fn status(&self) -> Status {
         match self {

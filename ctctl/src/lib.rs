@@ -35,6 +35,7 @@ pub mod edit;
 pub mod error;
 pub mod exit;
 pub mod exited;
+pub mod import_image;
 pub mod jobs;
 pub mod journal;
 pub mod list;
@@ -66,6 +67,7 @@ pub fn run(cli: &Cli) -> Result<Status, Error> {
         Verb::Create(arguments) => create::create(arguments, &context),
         Verb::Status(arguments) => status::status(arguments, &context),
         Verb::Run(arguments) => run::run(arguments, &context),
+        Verb::ImportImage(arguments) => import_image::import_image(arguments, &context),
         Verb::Start(arguments) => jobs::start(arguments, &context),
         Verb::Stop(arguments) => jobs::stop(arguments, &context),
         Verb::Restart(arguments) => jobs::restart(arguments, &context),
