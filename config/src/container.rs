@@ -2,10 +2,14 @@
 //! A validated container: what `NAME.toml` means once every file is merged, every default filled in and every
 //! value checked. Made by [`crate::validate`] alone; whoever holds a [`Container`] need not check it again.
 //!
+//! In JSON it has these names, sizes are bytes and time spans microseconds or `"infinity"`.
+//!
 //! A field is an `Option` where "not said" differs from any value: an OCI bundle's own `config.json` then decides.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use serde::Serialize;
 
 use crate::name::{ContainerName, UnitName};
 use crate::pod::{Membership, Place};
@@ -13,7 +17,7 @@ use crate::settings::Property;
 use crate::value::{Limit, RlimitResource, Signal, Timespan};
 
 /// One container, valid as far as it can be known without looking at the host.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Container {
     /// The stem of the file it was read from; nothing else names a container.
     pub name: ContainerName,
@@ -26,6 +30,7 @@ pub struct Container {
     /// `Slice=` of the unit, `ct.slice` unless said otherwise; that of the pod, if it has one.
     pub slice: UnitName,
     /// The pod it belongs to.
+    #[serde(rename = "pod")]
     pub membership: Option<Box<Membership>>,
     /// The container's host name; `None` leaves it to a bundle and is the container's name otherwise.
     pub hostname: Option<String>,
@@ -40,6 +45,7 @@ pub struct Container {
     /// prlimit(2) of the container's processes, set by PID 1 in the unit.
     pub limits: BTreeMap<RlimitResource, Limit>,
     /// `[resources]`: systemd.resource-control(5) settings, in the order of [`crate::resource_control::TABLE`].
+    #[serde(serialize_with = "crate::settings::serialize_as_map")]
     pub resources: Vec<Property>,
     /// `OOMScoreAdjust=` and `OOMPolicy=`.
     pub oom: Oom,
@@ -70,11 +76,12 @@ pub struct Container {
 }
 
 /// SHA-256 as lower-case hexadecimal text, 64 characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Digest(pub String);
 
 /// A host account: by name, or by number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum AccountName {
     /// A name of passwd(5).
     Name(String),
@@ -83,7 +90,8 @@ pub enum AccountName {
 }
 
 /// How the runtime is driven. What differs between runtimes is stated by the helper, not here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RuntimeFamily {
     /// crun's command line.
     Crun,
@@ -92,7 +100,7 @@ pub enum RuntimeFamily {
 }
 
 /// The runtime of one container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Runtime {
     /// The name or path as configured, for messages.
     pub name: String,
@@ -105,7 +113,7 @@ pub struct Runtime {
 }
 
 /// `[root]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Root {
     /// Exactly one of the three.
     pub source: RootSource,
@@ -118,7 +126,8 @@ pub struct Root {
 }
 
 /// `root.lxcfs`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Lxcfs {
     /// The kernel's own.
     #[default]
@@ -130,7 +139,8 @@ pub enum Lxcfs {
 }
 
 /// Where the root file system comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RootSource {
     /// A directory, absolute.
     Path(PathBuf),
@@ -141,7 +151,8 @@ pub enum RootSource {
 }
 
 /// `root.writable`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Writable {
     /// Writes stay: in the directory itself, or in an upper layer below /var/lib/ct/NAME/.
     #[default]
@@ -153,7 +164,7 @@ pub enum Writable {
 }
 
 /// `[process]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Process {
     /// The argument vector; never empty. `None`: the bundle's, else `/sbin/init`.
     pub command: Option<Vec<String>>,
@@ -174,7 +185,7 @@ pub struct Process {
 }
 
 /// One entry of `process.env_file`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EnvFile {
     /// Absolute.
     pub path: PathBuf,
@@ -183,7 +194,8 @@ pub struct EnvFile {
 }
 
 /// A user or group inside the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum IdName {
     /// A number, never 65535 or 4294967295.
     Id(u32),
@@ -192,7 +204,8 @@ pub enum IdName {
 }
 
 /// `[idmap]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IdMap {
     /// `"auto"` for either: the account's ranges of subuid(5) and subgid(5).
     Auto,
@@ -206,7 +219,7 @@ pub enum IdMap {
 }
 
 /// One line of uid_map or gid_map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct IdRange {
     /// First id inside the namespace.
     pub container: u32,
@@ -217,7 +230,7 @@ pub struct IdRange {
 }
 
 /// One `[[mount]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mount {
     /// For a bind mount an absolute path; for others what mount(2) calls the source.
     pub source: PathBuf,
@@ -232,7 +245,8 @@ pub struct Mount {
 }
 
 /// `mount.create`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Create {
     /// A directory or a file, as the source is.
     #[default]
@@ -246,7 +260,7 @@ pub enum Create {
 }
 
 /// `[oom]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Oom {
     /// -1000..=1000
     pub score_adjust: Option<i16>,
@@ -255,7 +269,8 @@ pub struct Oom {
 }
 
 /// `oom.policy`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OomPolicy {
     /// Kill the whole container.
     Kill,
@@ -266,7 +281,7 @@ pub enum OomPolicy {
 }
 
 /// `[depends]`, container names already turned into unit names.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Depends {
     /// `Requires=` and `After=`
     pub requires: Vec<Dependency>,
@@ -279,16 +294,17 @@ pub struct Depends {
 }
 
 /// One entry of `[depends]` and where it stands, for messages about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Dependency {
     /// The unit, `ct@db.service` for a container.
     pub unit: UnitName,
     /// Where it is named.
+    #[serde(skip)]
     pub place: Place,
 }
 
 /// `[autostart]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Autostart {
     /// Whether `ct.target` wants it.
     pub enabled: bool,
@@ -304,7 +320,7 @@ impl Autostart {
 }
 
 /// `[ready]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ready {
     /// What makes it ready.
     pub when: ReadyWhen,
@@ -313,7 +329,8 @@ pub struct Ready {
 }
 
 /// What makes a container ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ReadyWhen {
     /// The runtime has started it.
     Started,
@@ -334,7 +351,7 @@ pub enum ReadyWhen {
 }
 
 /// `[stop]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stop {
     /// `KillSignal=`; `None` is SIGTERM, or what the init named by the command expects.
     pub signal: Option<Signal>,
@@ -347,7 +364,7 @@ pub struct Stop {
 }
 
 /// `[restart]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Restart {
     /// `Restart=`
     pub policy: Option<RestartPolicy>,
@@ -360,7 +377,8 @@ pub struct Restart {
 }
 
 /// `Restart=` of systemd.service(5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "systemd's own words")]
 pub enum RestartPolicy {
     No,
@@ -373,7 +391,7 @@ pub enum RestartPolicy {
 }
 
 /// `[hooks]`: programs of the host, run as root.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Hooks {
     /// Before the container is created, in the mount namespace that it is made from. One that fails fails the start.
     pub pre_start: Vec<Vec<String>>,
@@ -388,7 +406,8 @@ pub struct Hooks {
 }
 
 /// `[network]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Network {
     /// The host's network namespace.
     Host,
@@ -399,7 +418,7 @@ pub enum Network {
 }
 
 /// `[security]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Security {
     /// Capabilities to add to the default set, in OCI spelling (`CAP_NET_ADMIN`); sorted, each once.
     pub capabilities_add: Vec<String>,
@@ -414,7 +433,8 @@ pub struct Security {
 }
 
 /// `security.seccomp`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Seccomp {
     /// ct's own filter.
     Default,
@@ -425,7 +445,7 @@ pub enum Seccomp {
 }
 
 /// One entry of `security.devices`: `/dev/fuse:rw`, `/dev/sda:/dev/disk:r`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Device {
     /// The node on the host, absolute, below /dev.
     pub source: PathBuf,
@@ -436,7 +456,7 @@ pub struct Device {
 }
 
 /// One verbatim unit-file directive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Directive {
     /// `LogLevelMax`
     pub name: String,

@@ -3,10 +3,12 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// A container's name: `[A-Za-z0-9][A-Za-z0-9_.-]{0,62}` without `..`, and not a reserved word.
 ///
 /// It is safe as a path component, as a unit instance (`%i` needs no escaping) and as an OCI container id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ContainerName(String);
 
 /// Why a text is not a [`ContainerName`] or a [`UnitName`].
@@ -154,7 +156,7 @@ impl ConfigName for PodName {
 }
 
 /// A full unit name, `web.slice`, `network-online.target`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct UnitName(String);
 
 impl UnitName {

@@ -80,6 +80,12 @@ pub struct Membership {
     pub account: Option<Place>,
 }
 
+impl serde::Serialize for Membership {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.pod.as_str())
+    }
+}
+
 /// A place in a file, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {

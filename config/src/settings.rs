@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use serde::Serialize;
+
 use crate::container::{
     Container, Dependency, Depends, Digest, Directive, Hooks, OomPolicy, ReadyWhen, RestartPolicy,
     RootSource, Writable,
@@ -47,7 +49,8 @@ pub struct Property {
 }
 
 /// The types that the settings in use have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Value {
     /// Free text for a setting that systemd takes as a string; specifiers are escaped on rendering.
     Text(String),
@@ -80,6 +83,30 @@ pub enum Value {
     Environment(Vec<(String, String)>),
     /// A command line of [`HELPER`] whose failure is logged and otherwise ignored; each argument arrives as it is.
     Helper(Vec<String>),
+}
+
+/// Settings as an object of JSON; of one that is there several times all values, in a list.
+pub(crate) fn serialize_as_map<S: serde::Serializer>(
+    settings: &[Property],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Values<'v> {
+        One(&'v Value),
+        Several(Vec<&'v Value>),
+    }
+    let mut named: Vec<(&str, Vec<&Value>)> = Vec::new();
+    for Property { name, value } in settings {
+        match named.iter_mut().find(|(other, _)| other == name) {
+            Some((_, values)) => values.push(value),
+            None => named.push((name, vec![value])),
+        }
+    }
+    serializer.collect_map(named.into_iter().map(|(name, values)| match values.as_slice() {
+        [value] => (name, Values::One(value)),
+        _ => (name, Values::Several(values)),
+    }))
 }
 
 /// Maps a container to the settings of its unit, always in the same order. A setting that may be given several times

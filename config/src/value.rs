@@ -9,6 +9,8 @@ mod signal;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 pub use rlimit::{Limit, RlimitResource};
 pub use signal::Signal;
 
@@ -28,6 +30,24 @@ pub enum Timespan {
     Finite(u64),
     /// No bound.
     Infinity,
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Finite(number) => serializer.serialize_u64(*number),
+            Self::Infinity => serializer.serialize_str("infinity"),
+        }
+    }
+}
+
+impl Serialize for Timespan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Finite(microseconds) => serializer.serialize_u64(*microseconds),
+            Self::Infinity => serializer.serialize_str("infinity"),
+        }
+    }
 }
 
 /// Why a text is not the value it should be, in small letters, without a full stop.

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{check, create, destroy, edit, import_image, jobs, list, render, run, schema, set, status};
+use crate::{
+    check, create, destroy, edit, import_image, inspect, jobs, list, logs, processes, render, run, schema,
+    set, state, stats, status, top,
+};
 
 /// What systemctl cannot do with containers that are systemd units.
 ///
@@ -49,6 +52,12 @@ pub enum Verb {
     Status(status::StatusArguments),
     Run(run::RunArguments),
     ImportImage(Box<import_image::ImportImageArguments>),
+    State(state::StateArguments),
+    Inspect(inspect::InspectArguments),
+    Logs(logs::LogsArguments),
+    Ps(processes::PsArguments),
+    Stats(stats::StatsArguments),
+    Top(top::TopArguments),
     Start(jobs::StartArguments),
     Stop(jobs::StopArguments),
     Restart(jobs::RestartArguments),

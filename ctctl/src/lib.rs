@@ -36,12 +36,15 @@ pub mod error;
 pub mod exit;
 pub mod exited;
 pub mod import_image;
+pub mod inspect;
 pub mod jobs;
 pub mod journal;
 pub mod list;
+pub mod logs;
 pub mod names;
 pub mod output;
 pub mod phase;
+pub mod processes;
 pub mod pty;
 mod question;
 pub mod relay;
@@ -51,8 +54,12 @@ pub mod schema;
 pub mod scope;
 pub mod set;
 pub mod signals;
+pub mod state;
+pub mod stats;
 pub mod status;
+pub mod top;
 pub mod units;
+mod usage;
 
 use cli::{Cli, Verb};
 use context::Context;
@@ -68,6 +75,12 @@ pub fn run(cli: &Cli) -> Result<Status, Error> {
         Verb::Status(arguments) => status::status(arguments, &context),
         Verb::Run(arguments) => run::run(arguments, &context),
         Verb::ImportImage(arguments) => import_image::import_image(arguments, &context),
+        Verb::State(arguments) => state::state(arguments, &context),
+        Verb::Inspect(arguments) => inspect::inspect(arguments, &context),
+        Verb::Logs(arguments) => logs::logs(arguments, &context),
+        Verb::Ps(arguments) => processes::ps(arguments, &context),
+        Verb::Stats(arguments) => stats::stats(arguments, &context),
+        Verb::Top(arguments) => top::top(arguments, &context),
         Verb::Start(arguments) => jobs::start(arguments, &context),
         Verb::Stop(arguments) => jobs::stop(arguments, &context),
         Verb::Restart(arguments) => jobs::restart(arguments, &context),

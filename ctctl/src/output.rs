@@ -46,11 +46,16 @@ fn is_unsafe(c: char) -> bool {
 
 /// Writes to stdout. A reader that has gone away (`ctctl list | head`) is no error.
 pub fn print(text: &str) -> Result<(), Error> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::system("cannot write to stdout", error))
-        }
-        _ => Ok(()),
+    print_while_read(text).map(drop)
+}
+
+/// As [`print()`], for what is written again and again: false when the reader has gone away.
+pub fn print_while_read(text: &str) -> Result<bool, Error> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::system("cannot write to stdout", error)),
+        Ok(()) => Ok(true),
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`manager`] | the methods of the manager |
 //! | [`job`] | a job queued and waited for, its result a type |
 //! | [`mod@unit`] | what a unit is and does |
+//! | [`json`] | any property in JSON |
 //! | [`property`] | the settings of [`ct_config::settings`] as the properties of a transient unit |
 //! | [`read`] | many properties of many units at once |
 //! | [`transient`] | scopes and services that live as long as their processes |
@@ -17,6 +18,7 @@
 pub mod connection;
 pub mod error;
 pub mod job;
+pub mod json;
 pub mod manager;
 mod private;
 pub mod property;

@@ -6,7 +6,7 @@ use std::fmt;
 use super::{BadValue, Size, Timespan, bad, parse_number};
 
 /// A resource limit of prlimit(2): soft is at most hard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Limit {
     /// What the process gets.
     pub soft: Size,
@@ -61,6 +61,12 @@ impl fmt::Display for Limit {
         } else {
             write!(f, "{}:{}", self.soft, self.hard)
         }
+    }
+}
+
+impl serde::Serialize for RlimitResource {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.key())
     }
 }
 

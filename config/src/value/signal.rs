@@ -99,3 +99,9 @@ impl fmt::Display for Signal {
         }
     }
 }
+
+impl serde::Serialize for Signal {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
