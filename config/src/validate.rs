@@ -8,6 +8,7 @@ mod pod;
 mod process;
 mod unit;
 
+pub use isolation::CAPABILITIES;
 pub(crate) use pod::{PodIdentity, pod};
 #[cfg(feature = "schema")]
 pub(crate) use unit::{FORBIDDEN_SERVICE, FORBIDDEN_UNIT};

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    check, create, destroy, edit, import_image, inspect, jobs, list, logs, processes, render, run, schema,
-    set, state, stats, status, top,
+    check, create, destroy, edit, import, import_image, inspect, jobs, list, logs, processes, render, run,
+    schema, set, state, stats, status, top,
 };
 
 /// What systemctl cannot do with containers that are systemd units.
@@ -67,4 +67,5 @@ pub enum Verb {
     Set(set::SetArguments),
     Edit(edit::EditArguments),
     Destroy(destroy::DestroyArguments),
+    Import(import::ImportArguments),
 }

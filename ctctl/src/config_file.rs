@@ -79,6 +79,17 @@ fn exists(name: &ContainerName, file: &Path) -> Error {
     ))
 }
 
+/// Writes a text to a file that is not in place, whole or not at all.
+pub fn write_text(path: &Path, text: &str, force: bool) -> Result<(), Error> {
+    let place = if force { Place::Any } else { Place::Free };
+    write(path, text, place).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Error::failed(format!("there is {} already (use --force to replace it)", path.display()))
+        }
+        _ => Error::system(format!("cannot write {}", path.display()), source),
+    })
+}
+
 /// What may be where a file is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {

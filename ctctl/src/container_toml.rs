@@ -2,7 +2,7 @@
 //! The text of a container's config, made key by key, with comments. What is written into it may come from anywhere (an
 //! image, a command line): strings are escaped by the writer of TOML, and comments stay comments.
 
-use toml_edit::{Array, DocumentMut, Item, Key, Table, Value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Key, Table, Value};
 
 use crate::error::Error;
 use crate::output::safe;
@@ -31,6 +31,17 @@ impl ContainerToml {
     pub fn set_list<S: AsRef<str>>(&mut self, path: &[&str], list: &[S]) -> Result<(), Error> {
         let array: Array = list.iter().map(AsRef::as_ref).collect();
         self.set_value(path, Value::Array(array))
+    }
+
+    /// Adds a `[[name]]` with these keys.
+    pub fn push_table(&mut self, name: &str, keys: Vec<(&'static str, Value)>) {
+        let mut table = Table::new();
+        table.decor_mut().set_prefix("\n");
+        keys.into_iter().for_each(|(key, value)| drop(table.insert(key, Item::Value(value))));
+        let entry = self.document.entry(name).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+        if let Some(list) = entry.as_array_of_tables_mut() {
+            list.push(table);
+        }
     }
 
     /// Sets what `KEY=VALUE` says: the key as TOML has it (`process.env.LANG`); the value a string, unless TOML has it as

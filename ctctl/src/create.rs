@@ -200,9 +200,15 @@ impl PlacingArguments {
     ) -> Result<Status, Error> {
         let path = config_file::write_new(context, name, &toml.render(), self.force)?;
         print(&format!("{}\n", path.display()))?;
+        self.reload(&path, context)?;
+        Ok(Status::Done)
+    }
+
+    /// Has systemd read what was written.
+    pub(crate) fn reload(&self, path: &Path, context: &Context) -> Result<(), Error> {
         // A folder that stands for / is not what systemd reads.
         if self.no_reload || context.root() != Path::new("/") {
-            return Ok(Status::Done);
+            return Ok(());
         }
         context.systemd().and_then(|systemd| Ok(systemd.reload()?)).map_err(|error| Error::Failed {
             reason: format!(
@@ -211,7 +217,6 @@ impl PlacingArguments {
                 error.story()
             ),
             status: error.status(),
-        })?;
-        Ok(Status::Done)
+        })
     }
 }

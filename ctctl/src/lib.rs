@@ -35,6 +35,7 @@ pub mod edit;
 pub mod error;
 pub mod exit;
 pub mod exited;
+pub mod import;
 pub mod import_image;
 pub mod inspect;
 pub mod jobs;
@@ -86,6 +87,7 @@ pub fn run(cli: &Cli) -> Result<Status, Error> {
         Verb::Restart(arguments) => jobs::restart(arguments, &context),
         Verb::Check(arguments) => check::check(arguments, &context),
         Verb::Render(arguments) => render::render(arguments, &context),
+        Verb::Import(arguments) => import::import(arguments, &context),
         Verb::Schema(arguments) => schema::schema(arguments),
         Verb::Set(arguments) => set::set(arguments, &context),
         Verb::Edit(arguments) => edit::edit(arguments, &context),

@@ -29,7 +29,7 @@ const SOURCELESS: [&str; 14] = [
 ];
 
 /// capabilities(7), without the CAP_.
-const CAPABILITIES: [&str; 41] = [
+pub const CAPABILITIES: [&str; 41] = [
     "AUDIT_CONTROL",
     "AUDIT_READ",
     "AUDIT_WRITE",
