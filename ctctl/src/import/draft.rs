@@ -54,7 +54,7 @@ struct Fate {
     refusals: Vec<String>,
 }
 
-/// The sum of a [`Fate`].
+/// What became of one line, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It means the same.
