@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ pub struct Command<'a> {
     stdin: Vec<u8>,
     env: Vec<(OsString, OsString)>,
     deadline: Duration,
+    terminal: Option<OwnedFd>,
 }
 
 /// A command under way. Dropped, it is killed with all it started.
@@ -63,6 +65,7 @@ impl<'a> Command<'a> {
             stdin: Vec::new(),
             env: Vec::new(),
             deadline: DEADLINE,
+            terminal: None,
         }
     }
 
@@ -81,6 +84,18 @@ impl<'a> Command<'a> {
     /// Lets it take longer, or less, than the usual 100 seconds.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Has a program execute it.
+    pub(crate) fn after(mut self, program: &[&str]) -> Self {
+        self.argv.splice(0..0, program.iter().map(OsString::from));
+        self
+    }
+
+    /// Reads from and prints on this, and nothing is kept.
+    pub(crate) fn on_terminal(mut self, slave: OwnedFd) -> Self {
+        self.terminal = Some(slave);
         self
     }
 
@@ -118,7 +133,8 @@ impl<'a> Command<'a> {
         stdin.seek(SeekFrom::Start(0))?;
         let cgroup = self.machine.new_command_cgroup()?;
         // A host with nsdelegate lets nobody enter the machine's cgroups from within its namespaces: first the cgroup.
-        let child = std::process::Command::new("sh")
+        let mut command = std::process::Command::new("sh");
+        command
             .args(["-c", r#"echo 0 >"$1/cgroup.procs" && shift && exec nsenter "$@""#, "sh"])
             .arg(&cgroup)
             .args(["--all", "--target", &self.machine.pid().to_string(), "--"])
@@ -127,11 +143,14 @@ impl<'a> Command<'a> {
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .envs([("LANG", "C.UTF-8"), ("HOME", "/root"), ("TERM", "dumb"), ("SYSTEMD_PAGER", "")])
             .envs(self.env)
-            .stdin(stdin)
-            .stdout(stdout.try_clone()?)
-            .stderr(stderr.try_clone()?)
-            .current_dir("/")
-            .spawn()?;
+            .current_dir("/");
+        match &self.terminal {
+            Some(slave) => {
+                command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave.try_clone()?)
+            }
+            None => command.stdin(stdin).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?),
+        };
+        let child = command.spawn()?;
         let (started, deadline) = (Instant::now(), self.deadline);
         Ok(Running { what: what.to_owned(), child, cgroup, stdout, stderr, started, deadline })
     }

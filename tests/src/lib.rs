@@ -40,6 +40,7 @@ mod seed;
 mod skip;
 pub mod sweep;
 mod systemctl;
+mod terminal;
 mod tracer;
 mod virtual_machine;
 
@@ -50,6 +51,7 @@ pub use machine::Machine;
 pub use preparation::Preparation;
 pub use root::Root;
 pub use skip::{test_name, unless_skipped};
+pub use terminal::Terminal;
 pub use tracer::{Fault, Point, Trace};
 pub use virtual_machine::{VirtualMachine, on_virtual_machine};
 

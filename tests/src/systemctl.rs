@@ -101,6 +101,15 @@ impl dyn Inside {
         }
     }
 
+    /// Waits until what a test sees for itself is so.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    #[track_caller]
+    pub fn wait_until_true(&self, condition: impl FnMut() -> bool) {
+        assert!(comes_true(condition), "what the test waits for does not come");
+    }
+
     /// Waits until a shell command inside succeeds, where no property of a unit tells.
     ///
     /// # Panics
