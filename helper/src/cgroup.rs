@@ -50,6 +50,11 @@ impl JobGroup {
         opened.map(OwnedFd::from).map_err(|e| Error::system(format!("open {}", path.display()), e))
     }
 
+    /// It as a directory of the host.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The group as the runtime's `exec --cgroup` names it: from the container's own.
     pub(crate) fn below_payload(&self) -> PathBuf {
         Path::new("/").join(self.path.file_name().unwrap_or_default())
@@ -109,6 +114,14 @@ pub(crate) fn own_path() -> Result<String, Error> {
 }
 
 impl UnitCgroup {
+    /// The unit's group, as PID 1 tells it.
+    pub(crate) fn of_running(path: &str, unit: &str) -> Result<Self, Error> {
+        if path.starts_with('/') && path.ends_with(&format!("/{unit}")) {
+            return Ok(Self { path: path.to_owned() });
+        }
+        Err(Error::NotItsUnit { unit: unit.to_owned() })
+    }
+
     /// The unit's group, of a process in a group below it: one that systemd runs beside the container, or one that
     /// stays.
     pub(crate) fn containing(own: &str, unit: &str) -> Result<Self, Error> {
@@ -116,6 +129,11 @@ impl UnitCgroup {
         let name = format!("/{unit}");
         let end = own.find(&format!("{name}/")).map(|start| start + name.len()).ok_or_else(outside)?;
         own.get(..end).map(|path| Self { path: path.to_owned() }).ok_or_else(outside)
+    }
+
+    /// Whether nothing in the container runs, by a freeze of the unit or by the runtime's `pause`.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.read("payload/cgroup.events").is_ok_and(|events| events.lines().any(|line| line == "frozen 1"))
     }
 
     /// Undoes a freeze of `payload/` alone, as the runtime's `pause` does it.

@@ -11,6 +11,7 @@ mod container_user;
 mod control;
 mod devices;
 mod env_file;
+mod exec;
 mod exit;
 mod handover;
 mod hooks;
@@ -93,6 +94,8 @@ enum Verb {
     Relay { name: String, pid: i32 },
     /// What comes before the signal that stops NAME: its hooks, and the command inside
     Stop { name: String },
+    /// Run a command inside the container NAME, for `ctctl exec`, which says on standard input what
+    Exec { name: String },
     /// Make the namespaces of the pod NAME and give them to PID 1
     PodStart { name: String },
 }
@@ -131,6 +134,11 @@ fn main() {
         Verb::Stop { name } => {
             let journal = Journal::connect(&name);
             (control::stop(&name, journal).map(Outcome::AlreadyToldWhy), journal)
+        }
+        Verb::Exec { name } => {
+            // Not a line of the container's log: whoever asked is told.
+            let journal = Journal::Stderr;
+            (exec::exec(&name, journal).map(Outcome::AlreadyToldWhy).at(Step::Claim), journal)
         }
         Verb::PodStart { name } => {
             let journal = Journal::connect_pod(&name);

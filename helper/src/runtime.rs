@@ -18,6 +18,7 @@ use nix::unistd::{Gid, Uid};
 use crate::account::Account;
 use crate::cgroup::{JobGroup, UnitCgroup};
 use crate::claim::RunDirectory;
+use crate::exec::files::ExecFiles;
 use crate::exit::{Error, in_small_letters, printable};
 use crate::instance::Instance;
 use crate::job::{Job, Output};
@@ -219,6 +220,31 @@ impl<'a> Runtime<'a> {
         command
     }
 
+    /// The runtime's command that runs the process of `files` inside the container and ends when that runs. It keeps what
+    /// it has to say to its log, for its standard error is the process's.
+    pub(crate) fn exec_detached(
+        &self,
+        places: &Places,
+        account: &Account,
+        group: &JobGroup,
+        files: &ExecFiles,
+    ) -> Command {
+        let mut command = self.command(places);
+        command.arg("--log").arg(files.log()).args(["--log-format", "json", "exec", "--detach"]);
+        command.arg("--process").arg(files.process()).arg("--pid-file").arg(files.pid());
+        if let Some(socket) = files.console() {
+            command.arg("--console-socket").arg(socket);
+        }
+        command.arg("--cgroup").arg(group.below_payload()).arg(&places.id);
+        set_environment(&mut command, account, places);
+        command
+    }
+
+    /// The name in the config.
+    pub(crate) fn name(&self) -> &str {
+        &self.configured.name
+    }
+
     /// Has the runtime forget a container that has ended, which is when it runs a bundle's poststop hooks.
     pub(crate) fn delete(&self, places: &Places, account: &Account) -> Result<(), Error> {
         let mut command = self.command(places);
@@ -236,7 +262,7 @@ impl<'a> Runtime<'a> {
 
     /// Takes the process that the pid file names for init only if it is our own child, in the container's cgroup: the
     /// file lies in a directory that the account may write to.
-    fn adopt(pid_file: &Path, cgroup: &UnitCgroup) -> Result<i32, String> {
+    pub(crate) fn adopt(pid_file: &Path, cgroup: &UnitCgroup) -> Result<i32, String> {
         let text = read_untrusted(pid_file)
             .map_err(|e| format!("it left no pid file: {}", in_small_letters(&e.to_string())))?;
         let pid: i32 =
@@ -293,7 +319,7 @@ fn becomes_own_child(pid: i32) -> bool {
 }
 
 /// Reads a small file from a directory that is not root's: never a link, never something that blocks.
-fn read_untrusted(path: &Path) -> std::io::Result<String> {
+pub(crate) fn read_untrusted(path: &Path) -> std::io::Result<String> {
     let mut file =
         OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {
@@ -314,7 +340,7 @@ fn parent_of(pid: i32) -> Option<i32> {
 }
 
 /// The last message of level error in a log of JSON lines, or the last line of any other; on one line and bounded.
-fn last_error(log: &str) -> Option<String> {
+pub(crate) fn last_error(log: &str) -> Option<String> {
     let message = |line: &str| -> Option<String> {
         let entry: serde_json::Value = serde_json::from_str(line).ok()?;
         let level = entry.get("level").and_then(|level| level.as_str()).unwrap_or("error");

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, setgroups, setresgid, setresuid};
 
@@ -291,6 +292,37 @@ pub(crate) fn switch_user_before_exec(command: &mut Command, uid: Uid, gid: Gid)
     // SAFETY: runs between fork and exec; setgroups, setresgid, setresuid and getegid are plain system calls
     // here (one thread), nothing allocates or locks.
     unsafe { command.pre_exec(become_user) };
+}
+
+/// Arranges for `command`'s child to have these limits, soft and hard, before it executes. Called before
+/// [`switch_user_before_exec`]: to raise one takes the right to. Where that is missing (CAP_SYS_RESOURCE) a limit stays as
+/// low as it is, which is what PID 1 does.
+pub(crate) fn limit_before_exec(command: &mut Command, limits: Vec<(Resource, u64, u64)>) {
+    let limit = move || {
+        for (resource, soft, hard) in &limits {
+            match setrlimit(*resource, *soft, *hard) {
+                Err(nix::errno::Errno::EPERM) => {
+                    let (_, highest) = getrlimit(*resource)?;
+                    setrlimit(*resource, *soft.min(&highest), *hard.min(&highest))?;
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: runs between fork and exec; setrlimit(2) and getrlimit(2) of numbers that the closure owns, nothing allocates or locks.
+    unsafe { command.pre_exec(limit) };
+}
+
+/// Undoes what the caller of this process may have made of signals: none is blocked, and none ignored but SIGPIPE, which
+/// [`Command`] sees to. All of that would be passed on to a program that is run.
+pub(crate) fn usual_signals() -> io::Result<()> {
+    SigSet::empty().thread_set_mask()?;
+    for signal in (1..=libc::SIGRTMAX()).filter(|signal| *signal != libc::SIGPIPE) {
+        // SAFETY: the default action is no code of ours. The few that have no other refuse.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    Ok(())
 }
 
 /// Ends this process the way the container's init ended, so that PID 1 sees its status and not ours.

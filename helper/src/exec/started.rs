@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command, from the runtime's start to its own end, while `ctctl` has its say.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use ct_channel::Channel;
+use ct_channel::message::{Event, Order, Why};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::files::ExecFiles;
+use super::{Inside, NotRun};
+use crate::exit::{Error, in_small_letters};
+use crate::job::until;
+use crate::runtime::Runtime;
+use crate::sys::{self, Change, Signals};
+
+/// What a command has after the scope's stop was asked for, before it and all that it started are killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Signals that mean the end of a command that does not run yet.
+const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
+/// A command that runs inside: our child.
+#[derive(Debug)]
+pub(super) struct Command {
+    pid: i32,
+    pidfd: OwnedFd,
+    has_terminal: bool,
+}
+
+/// What `ctctl` has said.
+struct Heard {
+    /// To be sent to the command.
+    signals: Vec<i32>,
+    /// It has died.
+    is_gone: bool,
+}
+
+impl Command {
+    /// Waits for the runtime to end, and takes over what it leaves behind.
+    pub(super) fn wait_for_start(
+        mut runtime: Child,
+        inside: &Inside<'_>,
+        files: &ExecFiles,
+        channel: &mut Channel,
+    ) -> Result<Self, NotRun> {
+        let terminal = wait_for_runtime(&runtime, inside, files, channel);
+        if terminal.is_err() {
+            let _ = runtime.kill();
+        }
+        let status = runtime.wait().map_err(|e| Error::system("wait for the runtime", e))?;
+        let has_terminal = terminal?;
+        let name = inside.runtime.name();
+        let failed = |reason: String| NotRun::because(format!("{name}: {reason}"));
+        if !status.success() {
+            return Err(failed(files.complaint().unwrap_or_else(|| status.to_string())));
+        }
+        if files.listener().is_some() && !has_terminal {
+            return Err(failed("it has sent no terminal".to_owned()));
+        }
+        let pid = Runtime::adopt(&files.pid(), &inside.cgroup).map_err(failed)?;
+        let pidfd = sys::pidfd_open(pid).map_err(|e| Error::system("pidfd_open", e))?;
+        // Whoever waits for it finds out by the end of the channel.
+        let _ = channel.send(&Event::Started(inside.group.path().to_owned()), &[]);
+        Ok(Self { pid, pidfd, has_terminal })
+    }
+
+    /// Waits for its end, and passes signals on to it.
+    pub(super) fn wait_for_end(&self, inside: &Inside<'_>, channel: &mut Channel) -> Event {
+        // Only now: what the runtime starts would not hear them either.
+        let stop = Signals::catch(&[libc::SIGTERM]).ok();
+        let mut deadline = None;
+        let mut is_listening = true;
+        loop {
+            let stop_fd = stop.as_ref().map_or(self.pidfd.as_fd(), AsFd::as_fd);
+            let channel_fd = if is_listening { channel.as_fd() } else { self.pidfd.as_fd() };
+            let ready = ready(&[self.pidfd.as_fd(), stop_fd, channel_fd], until(deadline));
+            if ready.first() == Some(&true)
+                && let Some(event) = self.end()
+            {
+                return event;
+            }
+            if stop.as_ref().is_some_and(|stop| stop.next().is_some()) {
+                // A shell on a terminal lets SIGTERM pass.
+                self.signal(if self.has_terminal { libc::SIGHUP } else { libc::SIGTERM });
+                deadline = Instant::now().checked_add(STOP_TIMEOUT);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.kill(inside);
+                deadline = None;
+            }
+            if is_listening && ready.get(2) == Some(&true) {
+                let heard = hear(channel);
+                heard.signals.iter().for_each(|signal| self.signal(*signal));
+                if heard.is_gone {
+                    is_listening = false;
+                    self.kill(inside);
+                }
+            }
+        }
+    }
+
+    fn signal(&self, signal: i32) {
+        // It may be gone.
+        let _ = sys::send_signal(&self.pidfd, signal);
+    }
+
+    fn kill(&self, inside: &Inside<'_>) {
+        inside.group.kill();
+        // An account that owns the groups may have moved it out.
+        self.signal(libc::SIGKILL);
+    }
+
+    /// How it has ended, if it has.
+    fn end(&self) -> Option<Event> {
+        // Told of a zombie, too, and of nobody once it is waited for.
+        let is_program = has_executed(self.pid);
+        let changed = sys::wait(self.pid, libc::WEXITED).ok()??;
+        Some(match changed {
+            Change::Exited(status) if !is_program => Event::Failed {
+                why: Why::NotExecutable,
+                reason: format!("the runtime could not execute it, and ended with status {status}"),
+            },
+            Change::Exited(status) => Event::Exited(status),
+            Change::Killed(signal) => Event::Killed(signal),
+            Change::Stopped(_) => return None,
+        })
+    }
+}
+
+/// Whether a process is more than a fork of the runtime: those have PF_FORKNOEXEC among their flags, the seventh field
+/// behind the name in proc_pid_stat(5). It is what execve(2) makes of one, and nothing that a program could undo.
+fn has_executed(pid: i32) -> bool {
+    const PF_FORKNOEXEC: u64 = 0x40;
+    let flags = || -> Option<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(6)?.parse().ok()
+    };
+    flags().is_none_or(|flags| flags & PF_FORKNOEXEC == 0)
+}
+
+/// Whether it has sent a terminal, which is passed on at once.
+fn wait_for_runtime(
+    runtime: &Child,
+    inside: &Inside<'_>,
+    files: &ExecFiles,
+    channel: &mut Channel,
+) -> Result<bool, NotRun> {
+    let failed = |e: std::io::Error| NotRun::from(Error::system("wait for the runtime", e));
+    let pidfd = sys::pidfd_open(runtime.id().cast_signed()).map_err(failed)?;
+    let mut has_terminal = false;
+    loop {
+        let listener = files.listener().filter(|_| !has_terminal).unwrap_or(pidfd.as_fd());
+        let ready = ready(&[channel.as_fd(), listener, pidfd.as_fd()], PollTimeout::NONE);
+        if ready.first() == Some(&true) {
+            let heard = hear(channel);
+            if let Some(signal) = heard.signals.iter().find(|signal| ENDING.contains(signal)) {
+                return Err(NotRun::because(format!("interrupted by signal {signal} before it ran")));
+            }
+            if heard.is_gone {
+                return Err(NotRun::because("nobody waits for it any more"));
+            }
+        }
+        if !has_terminal && files.listener().is_some() && ready.get(1) == Some(&true) {
+            has_terminal = pass_on_terminal(inside, files, channel)?;
+        }
+        if ready.get(2) == Some(&true) {
+            return Ok(has_terminal);
+        }
+    }
+}
+
+fn pass_on_terminal(inside: &Inside<'_>, files: &ExecFiles, channel: &Channel) -> Result<bool, NotRun> {
+    let name = inside.runtime.name();
+    let master = match files.accept(&inside.account) {
+        Ok(Some(master)) => master,
+        Err(e) if e.kind() != std::io::ErrorKind::WouldBlock => {
+            let reason = in_small_letters(&e.to_string());
+            return Err(NotRun::because(format!("cannot take the terminal from {name}: {reason}")));
+        }
+        _ => return Ok(false),
+    };
+    let sent = channel.send(&Event::Terminal, &[master.as_fd()]);
+    sent.map_err(|e| Error::system("pass on the terminal", e))?;
+    Ok(true)
+}
+
+/// Which of these can be read.
+fn ready(fds: &[BorrowedFd<'_>], timeout: PollTimeout) -> Vec<bool> {
+    let mut fds: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    match poll(&mut fds, timeout) {
+        Ok(_) => fds.iter().map(|fd| fd.any().unwrap_or(false)).collect(),
+        // Interrupted, or out of memory for a moment: looked at again.
+        Err(_) => Vec::new(),
+    }
+}
+
+/// All that has come. What has been read already poll(2) does not tell of.
+fn hear(channel: &mut Channel) -> Heard {
+    let mut heard = Heard { signals: Vec::new(), is_gone: false };
+    let mut next = channel.receive::<Order>();
+    loop {
+        match next {
+            Ok(Some((Order::Signal(signal), _))) => heard.signals.push(signal),
+            Ok(None) if !heard.signals.is_empty() => return heard,
+            Ok(None) | Err(_) => return Heard { is_gone: true, ..heard },
+        }
+        next = channel.received();
+    }
+}
