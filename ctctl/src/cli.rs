@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    check, create, destroy, edit, import, import_image, inspect, jobs, list, logs, processes, render, run,
-    schema, set, state, stats, status, top,
+    check, create, destroy, edit, exec, import, import_image, inspect, jobs, list, logs, processes, render,
+    run, schema, set, state, stats, status, top,
 };
 
 /// What systemctl cannot do with containers that are systemd units.
@@ -47,6 +47,7 @@ pub struct Options {
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "each is documented where its arguments are")]
 pub enum Verb {
+    Exec(exec::ExecArguments),
     List(list::ListArguments),
     Create(Box<create::CreateArguments>),
     Status(status::StatusArguments),

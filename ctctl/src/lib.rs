@@ -33,6 +33,7 @@ pub mod create;
 pub mod destroy;
 pub mod edit;
 pub mod error;
+pub mod exec;
 pub mod exit;
 pub mod exited;
 pub mod import;
@@ -71,6 +72,7 @@ use exit::Status;
 pub fn run(cli: &Cli) -> Result<Status, Error> {
     let context = Context::new(&cli.options);
     match &cli.verb {
+        Verb::Exec(arguments) => exec::exec(arguments, &context),
         Verb::List(arguments) => list::list(arguments, &context),
         Verb::Create(arguments) => create::create(arguments, &context),
         Verb::Status(arguments) => status::status(arguments, &context),

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `ctctl exec -it`: a terminal of the command's own, and the caller's as it was.
+
+use ct_tests::{Machine, Terminal, on_every_machine};
+
+#[path = "exec/container.rs"]
+mod container;
+use container::{KINDS, prepare, start};
+
+/// A shell that says when it is there; its commands are not found in what it echoes.
+const SHELL: [&str; 8] = ["ctctl", "exec", "-it", "web", "sh", "-c", "echo u''p; exec sh", "x"];
+
+on_every_machine! {
+    fn a_terminal_has_the_callers_size_and_follows_it(machine: &Machine) {
+        prepare(machine);
+        for kind in KINDS {
+            start(machine, kind, "");
+            let terminal = Terminal::new(33, 77);
+            let modes = terminal.modes();
+            let running = machine.command(SHELL).env("TERM", "vt220").on(&terminal).spawn();
+            terminal.wait_for("up");
+            assert_ne!(terminal.modes(), modes, "it is raw");
+            terminal.type_in("stty size; tty; echo $TERM; test -t 0 && test -t 1 && test -t 2 && echo a''ll\r");
+            terminal.wait_for("all");
+            let shown = terminal.shown();
+            for want in ["33 77\r\n", "/dev/pts/0\r\n", "vt220\r\n"] {
+                assert!(shown.contains(want), "{kind:?} {want:?} {shown:?}");
+            }
+            terminal.type_in("sh -c \"trap 'stty size; exit' WINCH; echo r''eady; while :; do sleep 0.1; done\"\r");
+            terminal.wait_for("ready");
+            terminal.resize(44, 99);
+            terminal.wait_for("44 99");
+            // Keys are the program's: Ctrl-C is for sleep, and neither for the shell nor for ctctl.
+            terminal.type_in("sleep 4242\r");
+            machine.wait_until("pgrep -f '^sleep 4242'");
+            terminal.type_in("\x03");
+            terminal.type_in("echo interr''upted\r");
+            terminal.wait_for("interrupted");
+            terminal.type_in("exit 7\r");
+            running.wait().exits(7);
+            assert_eq!(terminal.modes(), modes, "{kind:?}: as it was");
+        }
+    }
+
+    fn the_terminal_is_restored_however_it_ends(machine: &Machine) {
+        prepare(machine);
+        start(machine, KINDS[0], "");
+        for end in ["pkill -KILL -f '^sleep 4242'", "kill -TERM $(pgrep -x ctctl)", "kill -KILL $(pgrep -x ct-helper)", "systemctl stop ct@web"] {
+            machine.start("ct@web");
+            let terminal = Terminal::new(24, 80);
+            let modes = terminal.modes();
+            let argv = ["ctctl", "exec", "-it", "web", "sh", "-c", "printf '\\033[?1049hu''p'; exec sleep 4242"];
+            let running = machine.command(argv).on(&terminal).spawn();
+            terminal.wait_for("up");
+            machine.wait_until("pgrep -f '^sleep 4242'");
+            assert_ne!(terminal.modes(), modes, "{end}: it is raw");
+            machine.shell(end).succeeds();
+            running.wait().fails();
+            assert_eq!(terminal.modes(), modes, "{end}");
+            // What the program has switched on is off again.
+            terminal.wait_for("\x1b[?1047l");
+        }
+        // One that never ran, and one that has done nothing to it.
+        machine.start("ct@web");
+        let terminal = Terminal::new(24, 80);
+        let modes = terminal.modes();
+        machine.command(["ctctl", "exec", "-it", "web", "no-such"]).on(&terminal).run().exits(127);
+        machine.command(["ctctl", "exec", "-it", "web", "echo", "plain"]).on(&terminal).run().succeeds();
+        terminal.wait_for("plain");
+        assert_eq!(terminal.modes(), modes);
+        assert!(!terminal.shown().contains('\x1b'), "{:?}", terminal.shown());
+    }
+
+    fn no_output_is_lost_at_the_end(machine: &Machine) {
+        prepare(machine);
+        for kind in KINDS {
+            start(machine, kind, "");
+            for _ in 0..20 {
+                let terminal = Terminal::new(24, 80);
+                machine.command(["ctctl", "exec", "-t", "web", "sh", "-c", "seq 3000; echo last"]).on(&terminal).run().succeeds();
+                terminal.wait_for("last");
+                // The caller's own terminal, which is not raw without -i, adds to each line a return of its own.
+                let shown = terminal.shown().replace("\r\r\n", "\n");
+                assert!(shown.contains("2999\n3000\nlast\n"), "{kind:?}");
+            }
+            // Input that ends is an end of typing.
+            let output = machine.shell("echo typed | ctctl exec -it web sed s/typed/seen/").succeeds();
+            assert!(output.stdout.ends_with("seen\r\n"), "{kind:?} {output}");
+        }
+    }
+
+    fn nothing_can_be_typed_on_the_callers_terminal(machine: &Machine) {
+        prepare(machine);
+        machine.shell("mkdir -p /srv/rootfs/usr; ln -s usr/lib usr/lib64 /srv/rootfs/").succeeds();
+        start(machine, KINDS[0], "[[mount]]\nsource = \"/usr\"\ntarget = \"/usr\"\noptions = [\"ro\"]\n[security]\nseccomp = \"unconfined\"\n");
+        // TIOCSTI and TIOCLINUX, on every descriptor, on /dev/tty, and on what /proc/self/fd leads to.
+        let attack = "for my $path (0, 1, 2, '/dev/tty', map { \"/proc/self/fd/$_\" } 0..9) { \
+                      my $file; if ($path =~ /^\\d$/) { open($file, '+<&', $path) or next } else { open($file, '+<', $path) or next } \
+                      for my $letter (split //, \"touch /srv/owned\\n\") { ioctl($file, 0x5412, $letter); } \
+                      my $paste = pack('c', 3); ioctl($file, 0x541c, $paste); } print \"tri\", \"ed\\n\"";
+        for options in ["-i", "-it", "-t"] {
+            let terminal = Terminal::new(24, 80);
+            machine.command(["ctctl", "exec", options, "web", "/usr/bin/perl", "-e", attack]).on(&terminal).run().succeeds();
+            terminal.wait_for("tried");
+            assert_eq!(terminal.unread(), 0, "{options}");
+        }
+    }
+}
