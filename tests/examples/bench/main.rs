@@ -6,6 +6,7 @@
 //! add a kind of figure, a file with a `measure` of its own to [`SECTIONS`]. docs/performance.md explains the results.
 
 mod boots;
+mod execs;
 mod generators;
 mod reload;
 mod report;
@@ -39,8 +40,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Measure = fn() -> Result<Section>;
 
 /// The sections in their order, by the names that choose them on the command line.
-const SECTIONS: [(&str, Measure); 5] = [
+const SECTIONS: [(&str, Measure); 6] = [
     ("start", starts::measure),
+    ("exec", execs::measure),
     ("resident", resident::measure),
     ("generator", generators::measure),
     ("reload", reload::measure),
