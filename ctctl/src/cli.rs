@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    check, create, destroy, edit, exec, import, import_image, inspect, jobs, list, logs, processes, render,
-    run, schema, set, state, stats, status, top,
+    check, create, destroy, edit, enable, exec, freeze, import, import_image, inspect, jobs, kill, list,
+    logs, processes, render, run, schema, set, state, stats, status, top, wait,
 };
 
 /// What systemctl cannot do with containers that are systemd units.
@@ -62,6 +62,12 @@ pub enum Verb {
     Start(jobs::StartArguments),
     Stop(jobs::StopArguments),
     Restart(jobs::RestartArguments),
+    Wait(wait::WaitArguments),
+    Kill(kill::KillArguments),
+    Freeze(freeze::FreezeArguments),
+    Thaw(freeze::ThawArguments),
+    Enable(enable::EnableArguments),
+    Disable(enable::DisableArguments),
     Check(check::CheckArguments),
     Render(render::RenderArguments),
     Schema(schema::SchemaArguments),

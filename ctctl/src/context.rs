@@ -3,6 +3,7 @@
 //! asked for: `check` needs no systemd, and `-H` no configs.
 
 use std::cell::OnceCell;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use ct_config::sources::Tree;
@@ -62,8 +63,17 @@ impl Context {
         if let Some(systemd) = self.systemd.get() {
             return Ok(systemd);
         }
-        let target = self.host.clone().map_or(Target::Local, Target::Remote);
-        let systemd = Systemd::connect(&target)?;
+        let systemd = connect(self.host())?;
         Ok(self.systemd.get_or_init(|| systemd))
     }
+}
+
+/// A connection to the systemd of this machine, or of that host. Where somebody sits before it, polkit may ask.
+pub fn connect(host: Option<&str>) -> Result<Systemd, Error> {
+    let target = host.map_or(Target::Local, |host| Target::Remote(host.to_owned()));
+    let mut systemd = Systemd::connect(&target)?;
+    if std::io::stdin().is_terminal() {
+        systemd.allow_questions();
+    }
+    Ok(systemd)
 }

@@ -41,6 +41,17 @@ pub fn last_lines(unit: &str, invocation: &str, count: usize) -> Vec<String> {
     output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(safe_bytes).collect()
 }
 
+/// systemd's own id of "Deactivated successfully".
+const UNIT_SUCCESS: &str = "MESSAGE_ID=7ad2d189f7e94e70a38c781354912448";
+
+/// Whether a unit has ended well since boot, as far as the journal may be read and goes back.
+pub fn has_ended_well(unit: &str) -> bool {
+    let mut command = Command::new("journalctl");
+    command.args(["--quiet", "--no-pager", "--output=cat", "--boot", "--lines=1", "_PID=1", UNIT_SUCCESS]);
+    let output = command.arg(format!("UNIT={unit}")).stdin(Stdio::null()).stderr(Stdio::null()).output();
+    output.is_ok_and(|output| !output.stdout.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

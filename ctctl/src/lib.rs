@@ -32,15 +32,18 @@ pub mod context;
 pub mod create;
 pub mod destroy;
 pub mod edit;
+pub mod enable;
 pub mod error;
 pub mod exec;
 pub mod exit;
 pub mod exited;
+pub mod freeze;
 pub mod import;
 pub mod import_image;
 pub mod inspect;
 pub mod jobs;
 pub mod journal;
+pub mod kill;
 pub mod list;
 pub mod logs;
 pub mod names;
@@ -62,6 +65,7 @@ pub mod status;
 pub mod top;
 pub mod units;
 mod usage;
+pub mod wait;
 
 use cli::{Cli, Verb};
 use context::Context;
@@ -87,6 +91,12 @@ pub fn run(cli: &Cli) -> Result<Status, Error> {
         Verb::Start(arguments) => jobs::start(arguments, &context),
         Verb::Stop(arguments) => jobs::stop(arguments, &context),
         Verb::Restart(arguments) => jobs::restart(arguments, &context),
+        Verb::Wait(arguments) => wait::wait(arguments, &context),
+        Verb::Kill(arguments) => kill::kill(arguments, &context),
+        Verb::Freeze(arguments) => freeze::freeze(arguments, &context),
+        Verb::Thaw(arguments) => freeze::thaw(arguments, &context),
+        Verb::Enable(arguments) => enable::enable(arguments, &context),
+        Verb::Disable(arguments) => enable::disable(arguments, &context),
         Verb::Check(arguments) => check::check(arguments, &context),
         Verb::Render(arguments) => render::render(arguments, &context),
         Verb::Import(arguments) => import::import(arguments, &context),

@@ -20,7 +20,15 @@ pub fn resolve(given: &str, context: &Context) -> Result<ContainerName, Error> {
     {
         return Ok(name);
     }
-    pick(word, &known(context)?)
+    let picked = pick(word, &known(context)?);
+    // Where the configs are not ours to read, systemd knows of those that it has read, also of units that are not loaded.
+    if let (Err(Error::NoSuchContainer { .. }), Ok(name)) = (&picked, ContainerName::parse(word))
+        && let Ok(systemd) = context.systemd()
+        && systemd.unit(name.unit().as_str()).is_ok_and(|unit| !unit.text("SourcePath").is_empty())
+    {
+        return Ok(name);
+    }
+    picked
 }
 
 /// As [`resolve`], among those that have a config here: systemd is not asked.

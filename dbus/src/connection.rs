@@ -39,7 +39,7 @@ pub enum Target {
 pub enum Route {
     /// The system bus.
     Bus,
-    /// systemd's own socket. Freezing does not work there, nor what other services of the bus would be asked for.
+    /// systemd's own socket. What other services of the bus would be asked for does not work there.
     Private,
     /// The system bus of another machine.
     Remote,

@@ -69,7 +69,19 @@ const NOT_PERMITTED: [&str; 3] = [
     "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
 ];
 
+/// What a bus says for a service that went away before it answered.
+const NO_REPLY: [&str; 3] = [
+    "org.freedesktop.DBus.Error.NoReply",
+    "org.freedesktop.DBus.Error.Disconnected",
+    "org.freedesktop.DBus.Error.NameHasNoOwner",
+];
+
 impl Error {
+    /// Whether it is the connection that failed, or the one behind it: another try may go well.
+    pub fn is_of_connection(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Lost { .. } | Self::Failed { .. })
+    }
+
     /// What became of `what`, asked of `unit` if it was one unit's.
     pub(crate) fn of_call(what: impl Into<String>, unit: Option<&str>, error: zbus::Error) -> Self {
         let what = what.into();
@@ -77,6 +89,7 @@ impl Error {
             return Self::Failed { what, source: Box::new(error) };
         };
         match (name.as_str(), unit) {
+            (name, _) if NO_REPLY.contains(&name) => Self::Failed { what, source: Box::new(error) },
             (name, _) if NOT_PERMITTED.contains(&name) => Self::NotPermitted { what },
             ("org.freedesktop.systemd1.NoSuchUnit", Some(unit)) => Self::NoSuchUnit { unit: unit.to_owned() },
             (name, _) => {

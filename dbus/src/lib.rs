@@ -8,6 +8,7 @@
 //! | [`job`] | a job queued and waited for, its result a type |
 //! | [`mod@unit`] | what a unit is and does |
 //! | [`json`] | any property in JSON |
+//! | [`watch`] | what changes in a unit, as it changes |
 //! | [`property`] | the settings of [`ct_config::settings`] as the properties of a transient unit |
 //! | [`read`] | many properties of many units at once |
 //! | [`transient`] | scopes and services that live as long as their processes |
@@ -26,6 +27,7 @@ pub mod read;
 mod ssh;
 pub mod transient;
 pub mod unit;
+pub mod watch;
 
 pub use connection::{Systemd, Target};
 pub use error::Error;

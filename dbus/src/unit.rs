@@ -157,7 +157,7 @@ impl Systemd {
             .map_err(|error| Error::of_call(format!("send signal {signal} to {unit}"), Some(unit), error))
     }
 
-    /// Stops every process where it is; takes the bus.
+    /// Stops every process where it is.
     pub fn freeze(&self, unit: &str) -> Result<(), Error> {
         block_on(self.authorised("FreezeUnit", &unit))
             .map_err(|error| Error::of_call(format!("freeze {unit}"), Some(unit), error))
