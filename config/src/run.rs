@@ -101,8 +101,8 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Foreground {
-    /// The command gets a terminal of its own.
-    pub terminal: bool,
+    /// The command gets a terminal of its own, of so many rows and columns; 0 where nobody knows.
+    pub terminal: Option<(u16, u16)>,
     /// The soft and hard limits that every service gets, by the directives of systemd.exec(5); `u64::MAX` is infinity.
     pub limits: BTreeMap<String, (u64, u64)>,
 }
@@ -137,9 +137,6 @@ pub fn container(config: Container, request: &Request) -> Result<Container, Stri
         }
         container.process.env.insert(name.clone(), value.clone());
     }
-    if request.foreground.as_ref().is_some_and(|foreground| foreground.terminal) {
-        container.process.env.entry("TERM".to_owned()).or_insert_with(|| "xterm".to_owned());
-    }
     let texts = request.command.iter().chain(request.env.values()).chain(request.env.keys());
     if texts.into_iter().any(|text| text.contains('\0')) {
         return Err("an argument contains a NUL byte".to_owned());
@@ -160,36 +157,42 @@ fn id_name(text: &str, what: &str) -> Result<IdName, String> {
     Ok(validate::parse_id(text, what)?.map_or_else(|| IdName::Name(text.to_owned()), IdName::Id))
 }
 
+/// What the unit of a run is made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSettings {
+    /// Those that units of every kind have.
+    pub unit: Vec<Property>,
+    /// Those of its own kind.
+    pub own: Vec<Property>,
+}
+
 /// The settings of the service of a run: those that ct@.service has, and on top of them the run's own.
-pub fn service_settings(run: &Container, name: &RunName) -> Vec<Property> {
+pub fn service_settings(run: &Container, name: &RunName) -> RunSettings {
     let UnitSettings { unit, service, .. } = settings::unit_settings(run);
-    let own = unit.into_iter().chain(service).filter(is_of_run);
-    let mut all = template(name);
-    all.extend(own);
-    all.push(description(run));
+    let mut own = template(name);
+    own.extend(service.into_iter().filter(is_of_run));
     if has_end(run) {
         let words = ["hook", run.name.as_str(), "post_stop", "--run", name.id.as_str()];
         let command = Value::Helper(words.map(str::to_owned).to_vec());
-        all.push(Property { name: "ExecStopPost", value: command });
+        own.push(Property { name: "ExecStopPost", value: command });
     }
-    all
+    RunSettings { unit: unit_section(run, unit), own }
 }
 
-/// The settings of the scope of a run. `oom_policy` is whether this systemd (253 and newer) has `OOMPolicy=` for scopes.
-pub fn scope_settings(run: &Container, oom_policy: bool) -> Vec<Property> {
+/// The settings of the scope of a run; of those of its own kind a scope does not have all.
+pub fn scope_settings(run: &Container) -> RunSettings {
     let UnitSettings { unit, service, .. } = settings::unit_settings(run);
-    let is_of_scope = |setting: &Property| {
-        let named = matches!(setting.name, "Slice" | "DeviceAllow" | "KillSignal" | "TimeoutStopSec");
-        named
-            || (setting.name == "OOMPolicy" && oom_policy)
-            || run.resources.iter().any(|resource| resource.name == setting.name)
-    };
-    let mut all = vec![
-        Property { name: "Delegate", value: Value::Bool(true) },
-        Property { name: "DevicePolicy", value: Value::Word("closed") },
-    ];
+    let mut unit = unit_section(run, unit);
+    unit.push(Property { name: "Delegate", value: Value::Bool(true) });
+    let mut own = vec![Property { name: "DevicePolicy", value: Value::Word("closed") }];
+    own.extend(service);
+    RunSettings { unit, own }
+}
+
+fn unit_section(run: &Container, unit: Vec<Property>) -> Vec<Property> {
+    let after = Value::Lines(vec!["local-fs.target network.target".to_owned()]);
+    let mut all = vec![Property { name: "After", value: after }];
     all.extend(unit.into_iter().filter(is_of_run));
-    all.extend(service.into_iter().filter(is_of_scope));
     all.push(description(run));
     all
 }
@@ -216,7 +219,6 @@ fn template(name: &RunName) -> Vec<Property> {
     let word = |name, word| Property { name, value: Value::Word(word) };
     let flag = |name, flag| Property { name, value: Value::Bool(flag) };
     vec![
-        Property { name: "After", value: Value::Lines(vec!["local-fs.target network.target".to_owned()]) },
         word("Type", "notify"),
         word("NotifyAccess", "main"),
         flag("Delegate", true),

@@ -9,7 +9,9 @@ use clap::Args;
 use ct_config::container::Container;
 use ct_config::host::Host;
 use ct_config::name::ContainerName;
-use ct_config::run::{self, Request, RunId, RunName};
+use ct_config::run::{self, Request, RunId, RunName, RunSettings};
+use ct_dbus::Systemd;
+use ct_dbus::property::{BusProperty, Kind, bus_properties, known};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::context::Context;
@@ -17,6 +19,7 @@ use crate::error::Error;
 use crate::exit::Status;
 use crate::names;
 use crate::output::safe;
+use crate::pty;
 
 /// Run a command with a container's config, in a container of its own
 ///
@@ -103,16 +106,21 @@ fn try_run(arguments: &RunArguments, context: &Context) -> Result<Status, Error>
         return Err(Error::Usage("run does not work with --root".to_owned()));
     }
     if !nix::unistd::geteuid().is_root() {
-        return Err(Error::failed("run is for root alone"));
+        return Err(Error::failed("not permitted: run takes root"));
     }
     // Before anything of ours has threads.
     let caught = if arguments.detach { None } else { Some(foreground::catch_signals()?) };
     let name = names::resolve(&arguments.name, context)?;
     let config = load(&name, context)?;
     refuse_while_it_runs(&config, context)?;
+    // What the caller's terminal can do.
+    let term = if arguments.tty { assignment("TERM") } else { None };
     let mut request = Request {
         command: arguments.command.clone(),
-        env: arguments.env.iter().filter_map(|variable| assignment(variable)).collect(),
+        env: term
+            .into_iter()
+            .chain(arguments.env.iter().filter_map(|variable| assignment(variable)))
+            .collect(),
         user: arguments.user.clone(),
         cwd: arguments.workdir.clone(),
         digest: config.digest.0.clone(),
@@ -127,7 +135,9 @@ fn try_run(arguments: &RunArguments, context: &Context) -> Result<Status, Error>
         None => detached::run(&run, &container, &request, arguments.rm, context.systemd()?),
         Some(signals) => {
             let systemd = context.systemd()?;
-            let (limits, terminal) = (systemd.default_limits()?, arguments.tty);
+            let terminal =
+                arguments.tty.then(|| pty::size().map_or((0, 0), |size| (size.rows, size.columns)));
+            let limits = systemd.default_limits()?;
             request.foreground = Some(run::Foreground { terminal, limits });
             let asked =
                 foreground::Asked { run: &run, request: &request, interactive: arguments.interactive };
@@ -163,6 +173,13 @@ fn load(name: &ContainerName, context: &Context) -> Result<Container, Error> {
         others.iter().for_each(|line| eprintln!("ctctl: {}", safe(line)));
         Error::failed(last)
     })
+}
+
+/// As properties, without those that this systemd is too old for.
+fn properties(settings: &RunSettings, kind: Kind, systemd: &Systemd) -> Result<Vec<BusProperty>, Error> {
+    let mut properties = bus_properties(&settings.unit);
+    properties.extend(bus_properties(&known(&settings.own, kind, systemd.major_version()?)));
+    Ok(properties)
 }
 
 /// The helper sees to it that a root file system has one user; here it is told before anything is done, and also in the

@@ -48,7 +48,8 @@ impl Systemd {
         self.wait_for_job(unit, timeout, async {
             let auxiliary: &[Auxiliary<'_>] = &[];
             let called = self.authorised("StartTransientUnit", &(unit, "fail", &borrowed, auxiliary)).await;
-            called.map_err(|error| Error::of_call(format!("start {unit}"), Some(unit), error))
+            // A unit that there is not is one that this one needs.
+            called.map_err(|error| Error::of_call(format!("start {unit}"), None, error))
         })
     }
 

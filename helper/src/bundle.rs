@@ -19,8 +19,8 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{Uid, chown};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capability, LinuxBuilder, LinuxNamespace, LinuxSeccomp, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
-    Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
+    BoxBuilder, Capability, LinuxBuilder, LinuxNamespace, LinuxSeccomp, PosixRlimit, PosixRlimitBuilder,
+    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
 };
 
 use crate::account::Account;
@@ -73,8 +73,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) mounts: Vec<ct_config::container::Mount>,
     /// `UMask=` of the unit.
     pub(crate) umask: u32,
-    /// Whether its standard files are a new terminal.
-    pub(crate) terminal: bool,
+    /// Its standard files are a new terminal, of so many rows and columns.
+    pub(crate) terminal: Option<(u16, u16)>,
 }
 
 /// Reads the config.json of `root.bundle`.
@@ -146,7 +146,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     if runtime.raises_open_files() {
         repeat_open_files(&mut process)?;
     }
-    process.set_terminal(Some(parts.terminal));
+    set_terminal(&mut process, parts.terminal)?;
     // The usual one is nobody's wish: a bundle's own stands, and without it the runtime passes on the helper's.
     if parts.umask != USUAL_UMASK {
         process.user_mut().set_umask(Some(parts.umask));
@@ -265,6 +265,16 @@ fn set_process(
         process.set_oom_score_adj(None);
     }
     Ok(capabilities)
+}
+
+/// A terminal has its size before the command is there to ask for it.
+fn set_terminal(process: &mut Process, size: Option<(u16, u16)>) -> Result<(), Error> {
+    process.set_terminal(Some(size.is_some()));
+    if let Some((rows, columns)) = size.filter(|size| *size != (0, 0)) {
+        let size = BoxBuilder::default().height(u64::from(rows)).width(u64::from(columns)).build();
+        process.set_console_size(Some(size.map_err(malformed)?));
+    }
+    Ok(())
 }
 
 /// Says this process's own limit of open files, which is the unit's, unless a bundle says another.

@@ -26,6 +26,18 @@ pub(crate) fn hand_over(reaper: Reaper, init: &Init, journal: Journal) -> Result
         }
         None => {}
     }
+    to_pid_1(init)
+}
+
+/// As [`hand_over`] for a run: what has ended was started, however it ended.
+pub(crate) fn hand_over_run(reaper: Reaper, init: &Init) -> Result<Option<End>, Error> {
+    match reaper.release(init)? {
+        Some(end) => notify::ready_and_finished().map(|()| Some(end)),
+        None => to_pid_1(init),
+    }
+}
+
+fn to_pid_1(init: &Init) -> Result<Option<End>, Error> {
     notify::ready_with_main_process(init.pid)?;
     notify::barrier(|| reaper::pass_signals_on(init))?;
     // If init ended before PID 1 looked, MAINPID= was refused and our status counts: it must be init's. If it ended

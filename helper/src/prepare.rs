@@ -33,8 +33,8 @@ pub(crate) struct Site {
     pub(crate) run: RunDirectory,
     /// What PID 1 has set for the unit.
     pub(crate) umask: u32,
-    /// Whether its standard files are a new terminal.
-    pub(crate) terminal: bool,
+    /// Its standard files are a new terminal, of so many rows and columns.
+    pub(crate) terminal: Option<(u16, u16)>,
     pub(crate) journal: Journal,
 }
 

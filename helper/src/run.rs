@@ -31,7 +31,11 @@ pub(crate) fn run(run: RunName, umask: u32) -> (Result<Outcome, Failure>, Journa
     let by_hand = Error::Usage("`ct-helper run` is what `ctctl run` starts".to_owned());
     let asked = take_channel().and_then(|mut channel| {
         let request = channel.receive::<Request>();
-        let request = request.map_err(|e| Error::system("read the request", e))?;
+        let request = match request {
+            // Something else is on standard input.
+            Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => None,
+            other => other.map_err(|e| Error::system("read the request", e))?,
+        };
         request.map(|(request, streams)| (channel, request, streams)).ok_or(by_hand)
     });
     match asked {
@@ -83,7 +87,7 @@ fn detached(
     let directory = RunDirectory::claim(&instance).at(Step::Claim)?;
     let _root = SoleRoot::claim(&container, &instance).at(Step::Claim)?;
     rootfs::leave_host_mounts().at(Step::Rootfs)?;
-    let site = Site { instance, cgroup: own_cgroup, run: directory, umask, terminal: false, journal };
+    let site = Site { instance, cgroup: own_cgroup, run: directory, umask, terminal: None, journal };
     let prepared = site.prepare(&mut container)?;
 
     let started = reaper::start(
@@ -99,7 +103,7 @@ fn detached(
         Started::Init(reaper, init) => (reaper, init),
         Started::Failed(status) => return Ok(Outcome::AlreadyToldWhy(status)),
     };
-    let end = handover::hand_over(reaper, &init, journal).at(Step::HandOver)?;
+    let end = handover::hand_over_run(reaper, &init).at(Step::HandOver)?;
     Ok(end.map_or(Outcome::HandedOver, Outcome::from))
 }
 

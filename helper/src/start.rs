@@ -54,7 +54,7 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     rootfs::leave_host_mounts().at(Step::Rootfs)?;
 
     // Its namespaces, files, cgroup, hooks and config.json.
-    let site = Site { instance, cgroup: own_cgroup, run, umask, terminal: false, journal };
+    let site = Site { instance, cgroup: own_cgroup, run, umask, terminal: None, journal };
     let prepared = site.prepare(&mut container)?;
 
     // The container itself, started by a process that PID 1 takes its init over from.

@@ -61,11 +61,12 @@ pub(crate) fn fail_writes_beyond_the_limit() -> io::Result<()> {
     Ok(())
 }
 
-/// The default action for every signal, and none blocked: whatever the caller had, children of a service begin so.
+/// The default action for every signal, and none blocked: whatever the caller had, children of a service begin so. To
+/// SIGPIPE std has seen for this process, and [`Command`] does for its children.
 pub(crate) fn default_signals() -> io::Result<()> {
     for signal in 1..=libc::SIGRTMAX() {
         // The C library keeps some to itself, and two cannot be changed.
-        if matches!(signal, libc::SIGKILL | libc::SIGSTOP | 32 | 33) {
+        if matches!(signal, libc::SIGKILL | libc::SIGSTOP | libc::SIGPIPE | 32 | 33) {
             continue;
         }
         // SAFETY: no handler is set; there is one thread.

@@ -10,11 +10,12 @@ use ct_config::run::{self, Request, RunName};
 use ct_config::settings::HELPER;
 use ct_dbus::Systemd;
 use ct_dbus::job::JobResult;
-use ct_dbus::property::bus_properties;
+use ct_dbus::property::Kind;
 use ct_dbus::transient::{self, Runs};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::foreground::failed;
+use super::properties;
 use crate::error::Error;
 use crate::exit::Status;
 use crate::journal;
@@ -32,7 +33,7 @@ pub(super) fn run(
     systemd: &Systemd,
 ) -> Result<Status, Error> {
     let (mut channel, theirs) = Channel::pair().map_err(|e| Error::system("socketpair", e))?;
-    let mut settings = bus_properties(&run::service_settings(container, run));
+    let mut settings = properties(&run::service_settings(container, run), Kind::Service, systemd)?;
     settings.push(transient::standard_input(theirs));
     if !forget {
         settings.push(("CollectMode".to_owned(), "inactive".to_owned().into()));

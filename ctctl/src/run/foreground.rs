@@ -13,21 +13,19 @@ use ct_config::run::{self, Request, RunName};
 use ct_config::settings::HELPER;
 use ct_dbus::Systemd;
 use ct_dbus::job::JobResult;
-use ct_dbus::property::bus_properties;
+use ct_dbus::property::Kind;
 use ct_dbus::transient::Runs;
 use ct_dbus::unit::Whom;
 use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use super::properties;
 use crate::error::Error;
 use crate::exit::Status;
 use crate::pty::{self, RawTerminal};
 use crate::relay::{self, Copy, End, Source};
 use crate::signals::{PASSED_ON, Signals};
-
-/// The first systemd that has `OOMPolicy=` for scopes.
-const OOM_POLICY_SINCE: u32 = 253;
 
 /// What is to be run.
 pub(super) struct Asked<'a> {
@@ -62,8 +60,9 @@ pub(super) fn run(
     let mut helper = spawn(asked.run, theirs)?;
     let scope = asked.run.scope();
     let ended = enter_scope(&scope, container, &helper, systemd).and_then(|()| {
-        let mut conversation =
-            Conversation { channel, signals, output: Vec::new(), end: End::new()?, terminal: None };
+        let interactive = asked.interactive;
+        let (output, end) = (Vec::new(), End::new()?);
+        let mut conversation = Conversation { interactive, channel, signals, output, end, terminal: None };
         conversation.begin(asked)?;
         conversation.go_on()
     });
@@ -88,11 +87,7 @@ fn spawn(run: &RunName, channel: OwnedFd) -> Result<Child, Error> {
 
 /// Has PID 1 put the helper into the scope.
 fn enter_scope(scope: &str, container: &Container, helper: &Child, systemd: &Systemd) -> Result<(), Error> {
-    let version = systemd.version()?;
-    let number =
-        version.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse::<u32>().ok());
-    let oom_policy = number.is_some_and(|number| number >= OOM_POLICY_SINCE);
-    let settings = bus_properties(&run::scope_settings(container, oom_policy));
+    let settings = properties(&run::scope_settings(container), Kind::Scope, systemd)?;
     match systemd.start_transient(scope, &Runs::Pids(&[helper.id()]), settings, None)? {
         JobResult::Done => Ok(()),
         result => Err(Error::failed(format!("start {scope}: {result}"))),
@@ -101,6 +96,7 @@ fn enter_scope(scope: &str, container: &Container, helper: &Child, systemd: &Sys
 
 /// With a helper that runs a command.
 struct Conversation {
+    interactive: bool,
     channel: Channel,
     signals: Signals,
     /// From the command to us.
@@ -114,7 +110,7 @@ impl Conversation {
     /// Asks for it, with the streams that it gets.
     fn begin(&mut self, asked: &Asked<'_>) -> Result<(), Error> {
         let sent = |e| Error::system("ask the helper", e);
-        if asked.request.foreground.as_ref().is_some_and(|foreground| foreground.terminal) {
+        if asked.request.foreground.as_ref().is_some_and(|foreground| foreground.terminal.is_some()) {
             return self.channel.send(asked.request, &[]).map_err(sent);
         }
         let pipe = || std::io::pipe().map_err(|e| Error::system("pipe2", e));
@@ -146,6 +142,8 @@ impl Conversation {
     /// Until the command has ended, and all that it printed is passed on.
     fn go_on(mut self) -> Result<Status, Error> {
         let told = self.listen();
+        // From here on signals are for us: whoever does not read what is left would keep us for ever.
+        drop(self.signals);
         self.end.has_come();
         let mut escaped = false;
         for copy in self.output {
@@ -175,18 +173,25 @@ impl Conversation {
             if !is_ready.first().copied().unwrap_or_default() {
                 continue;
             }
-            let message = self.channel.receive().map_err(|e| Error::system("listen to the helper", e))?;
-            match message {
-                Some((Event::Terminal, descriptors)) => self.use_terminal(descriptors)?,
-                Some((Event::Started(_), _)) => {}
-                Some((Event::Exited(status), _)) => {
-                    return Ok(Status::Of(u8::try_from(status).unwrap_or(u8::MAX)));
+            let unheard = |e| Error::system("hear from ct-helper", e);
+            let mut message = self.channel.receive().map_err(unheard)?;
+            loop {
+                match message {
+                    Some((Event::Terminal, descriptors)) => self.use_terminal(descriptors)?,
+                    Some((Event::Started(_), _)) => {}
+                    Some((Event::Exited(status), _)) => {
+                        return Ok(Status::Of(u8::try_from(status).unwrap_or(u8::MAX)));
+                    }
+                    Some((Event::Killed(signal), _)) => {
+                        return Ok(Status::Of(u8::try_from(128 + signal).unwrap_or(u8::MAX)));
+                    }
+                    Some((Event::Failed { why, reason }, _)) => return Err(failed(why, reason)),
+                    None => return Err(Error::failed("ct-helper was killed, and the command with it")),
                 }
-                Some((Event::Killed(signal), _)) => {
-                    return Ok(Status::Of(u8::try_from(128 + signal).unwrap_or(u8::MAX)));
+                message = self.channel.received().map_err(unheard)?;
+                if message.is_none() {
+                    break;
                 }
-                Some((Event::Failed { why, reason }, _)) => return Err(failed(why, reason)),
-                None => return Err(Error::failed("ct-helper was killed, and the command with it")),
             }
         }
     }
@@ -210,10 +215,12 @@ impl Conversation {
         if let Some(size) = pty::size() {
             pty::resize(&master, size);
         }
-        let raw = RawTerminal::enter()?;
+        let raw = if self.interactive { RawTerminal::enter()? } else { None };
         let copy = || master.try_clone().map_err(|e| Error::system("dup", e));
         self.output.push(relay::from_program(copy()?, Source::Terminal, std::io::stdout(), &self.end)?);
-        relay::to_program(copy()?, true);
+        if self.interactive {
+            relay::to_program(copy()?, true);
+        }
         self.terminal = Some((raw, master));
         Ok(())
     }

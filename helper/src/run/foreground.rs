@@ -113,7 +113,7 @@ fn start(prepared: &Prepared<'_>, foreground: &Foreground, channel: &Channel) ->
         nix::sys::prctl::set_child_subreaper(true)
             .map_err(|e| Error::system("prctl(PR_SET_CHILD_SUBREAPER)", e))
             .and_then(|()| {
-                let console = Console::listen(prepared, foreground.terminal)?;
+                let console = Console::listen(prepared, foreground.terminal.is_some())?;
                 let console_socket = console.as_ref().map(Console::path);
                 let streams = Streams { stdin: Stdio::inherit(), console_socket };
                 let pid = prepared.run(streams)?;
@@ -165,15 +165,15 @@ fn wait(
             }
         }
         if is_ready.get(2) == Some(&true) {
-            match channel.receive::<Order>() {
-                Ok(Some((Order::Signal(signal), _))) => {
-                    let _ = sys::send_signal(&pidfd, signal);
-                }
-                // ctctl has ended, and nobody waits for this any more.
-                _ => {
-                    is_alone = true;
-                    prepared.cgroup.kill_payload();
-                }
+            let mut order = channel.receive::<Order>();
+            // ctctl has ended, and nobody waits for this any more.
+            if !matches!(order, Ok(Some(_))) {
+                is_alone = true;
+                prepared.cgroup.kill_payload();
+            }
+            while let Ok(Some((Order::Signal(signal), _))) = order {
+                let _ = sys::send_signal(&pidfd, signal);
+                order = channel.received();
             }
         }
     }

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `ctctl run` in the foreground, killed: is anything left of it, whoever was killed, and whenever?
+
+use ct_tests::{Machine, on_every_machine};
+
+/// Tells where it is, and waits there until it is told to go on; of the moments, only the one that is asked for.
+const WAIT_AT: &str = "#!/bin/sh\n[ \"$(cat /run/moment)\" = \"$1\" ] || exit 0\necho $1 >/run/reached\n\
+                       while [ -e /run/reached ]; do sleep 0.05; done\n";
+
+/// A runtime that waits before and after its work.
+const RUNTIME: &str = "#!/bin/sh\ncase \"$*\" in *\" run \"*) ;; *) exec crun \"$@\";; esac\n\
+                       /usr/local/bin/wait-at before\ncrun \"$@\"; status=$?\n/usr/local/bin/wait-at after\nexit $status\n";
+
+const MOMENTS: [&str; 4] = ["hook", "before", "after", "running"];
+
+fn prepare(machine: &Machine, user: &str) {
+    machine
+        .shell(
+            "id ct-web || useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid",
+        )
+        .succeeds();
+    machine.busybox_rootfs("/srv/rootfs");
+    machine.write_file("/usr/local/bin/wait-at", 0o755, WAIT_AT);
+    machine.write_file("/usr/local/bin/crun-slow", 0o755, RUNTIME);
+    machine.shell("systemctl start ct.slice; chmod 755 /run; mkdir -p /srv/rootfs/tmp").succeeds();
+    machine.container(
+        "web",
+        &format!(
+            "runtime = \"/usr/local/bin/crun-slow\"\nuser = \"{user}\"\n[root]\npath = \"/srv/rootfs\"\n\
+             [[mount]]\nsource = \"/srv\"\ntarget = \"/mnt\"\n\
+             [hooks]\npre_start = [[\"/usr/local/bin/wait-at\", \"hook\"]]\n"
+        ),
+    );
+    machine.daemon_reload();
+}
+
+/// Starts a run and waits until it is there; its ctctl is $(cat /run/pid).
+fn run_until(machine: &Machine, moment: &str) -> ct_tests::Running {
+    machine.shell(&format!("rm -f /srv/rootfs/tmp/running; echo {moment} >/run/moment; : >/run/reached; chmod 666 /run/reached; rm -f /run/pid")).succeeds();
+    let script = "echo $$ >/run/pid; exec ctctl run web -- sh -c 'echo >/tmp/running; sleep 1000'";
+    let running = machine.command(["sh", "-c", script]).spawn();
+    match moment {
+        "running" => machine.wait_until("test -e /srv/rootfs/tmp/running"),
+        moment => machine.wait_until(&format!("grep -qx {moment} /run/reached")),
+    }
+    running
+}
+
+const HELPER: &str = "$(pgrep -f '^/usr/libexec/ct/ct-helper run')";
+
+on_every_machine! {
+    fn whoever_is_killed_at_whatever_moment_nothing_is_left(machine: &Machine) {
+        for user in ["root", "ct-web"] {
+            prepare(machine, user);
+            machine.shell(": >/run/reached; echo none >/run/moment; chown 200000 /srv/rootfs/tmp; ctctl run web true").succeeds();
+            let before = machine.leaks();
+            for moment in MOMENTS {
+                for victim in ["$(cat /run/pid)", HELPER] {
+                    let running = run_until(machine, moment);
+                    machine.shell(&format!("kill -KILL {victim}; rm -f /run/reached")).succeeds();
+                    let output = running.wait();
+                    if victim == HELPER {
+                        assert_eq!(output.status.code(), Some(125), "{user} {moment}: {output}");
+                        assert!(output.stderr.contains("ct-helper was killed"), "{user} {moment}: {output}");
+                    }
+                    machine.wait_until("! systemctl list-units --all --no-legend 'ct-run-*' | grep .");
+                    machine.assert_no_leaks(&before);
+                }
+            }
+            // It is nobody's, and the next one works.
+            machine.shell("echo none >/run/moment; ctctl run web true").succeeds();
+        }
+    }
+
+    fn a_killed_command_ends_the_run(machine: &Machine) {
+        prepare(machine, "root");
+        let before = machine.leaks();
+        let running = run_until(machine, "running");
+        machine.shell("kill -KILL $(pgrep -f '^sleep 1000')").succeeds();
+        assert_eq!(running.wait().status.code(), Some(137));
+        machine.assert_no_leaks(&before);
+    }
+
+    fn a_mark_that_nobody_holds_is_taken_away(machine: &Machine) {
+        prepare(machine, "root");
+        machine.shell("echo none >/run/moment; mkdir -p /run/ct-run; : >/run/ct-run/web-0123abcd").succeeds();
+        machine.run(["ctctl", "run", "web", "true"]).succeeds();
+        machine.shell("test ! -e /run/ct-run/web-0123abcd").succeeds();
+    }
+}
