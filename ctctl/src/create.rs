@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `create`: a new container from a root file system, layers or an OCI bundle. It writes the config and tells systemd.
+//! `create`: a new container from a root file system, layers, an OCI bundle or an image. It writes the config and tells
+//! systemd.
 
 use std::path::{Path, PathBuf};
 
@@ -12,12 +13,13 @@ use crate::container_toml::ContainerToml;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Status;
+use crate::import_image::{ImageOptions, import};
 use crate::output::print;
 
-/// Make a new container from a root file system, from layers or from an OCI bundle
+/// Make a new container from a root file system, from layers, from an OCI bundle or from an image
 ///
 /// Writes /etc/ct/containers/NAME.toml, which is checked first and is written whole or not at all, and has systemd read it.
-/// Nothing is copied: the container uses the files where they are.
+/// Nothing is copied: the container uses the files where they are. Only an image is unpacked, see import-image.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct CreateArguments {
@@ -26,6 +28,9 @@ pub struct CreateArguments {
     name: ContainerName,
     #[command(flatten)]
     source: Source,
+    /// Which of several images is meant: its name there, or its digest
+    #[arg(long = "ref", value_name = "NAME", conflicts_with_all = ["rootfs", "layer", "bundle"])]
+    reference: Option<String>,
     #[command(flatten)]
     keys: KeyArguments,
     #[command(flatten)]
@@ -36,7 +41,8 @@ const EXAMPLES: &str = "\
 Examples:
   ctctl create web --rootfs /srv/web -- /usr/sbin/nginx -g 'daemon off;'
   ctctl create db --layer debian-12 --layer postgres --memory-max 2G --set process.user=postgres
-  ctctl create old --bundle /srv/old --runtime runc --autostart";
+  ctctl create old --bundle /srv/old --runtime runc --autostart
+  ctctl create shop --image /srv/images/shop.tar --network host";
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -50,6 +56,9 @@ struct Source {
     /// OCI bundle, a directory with a config.json
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
+    /// Image that skopeo(1) or another tool has put on the disk, a directory or an archive
+    #[arg(long, value_name = "PATH")]
+    image: Option<PathBuf>,
 }
 
 /// Keys of the config that have options of their own.
@@ -114,6 +123,10 @@ pub(crate) fn parse_name(text: &str) -> Result<ContainerName, String> {
 pub fn create(arguments: &CreateArguments, context: &Context) -> Result<Status, Error> {
     context.only_here("create")?;
     let name = &arguments.name;
+    if let Some(path) = &arguments.source.image {
+        let options = ImageOptions::of(arguments.reference.clone());
+        return import(path, &options, |_| Ok(name.clone()), (&arguments.keys, &arguments.placing), context);
+    }
     if !arguments.placing.force {
         config_file::refuse_existing(context, name)?;
     }

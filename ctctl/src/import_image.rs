@@ -111,50 +111,51 @@ fn parse_size(text: &str) -> Result<u64, String> {
 /// `ctctl import-image`
 pub fn import_image(arguments: &ImportImageArguments, context: &Context) -> Result<Status, Error> {
     context.only_here("import-image")?;
-    only_root(context)?;
-    let (source, image) = arguments.options.read(&arguments.path)?;
+    let ImportImageArguments { path, options, name, keys, placing, .. } = arguments;
     if arguments.no_create {
-        let names = arguments.options.unpack(&source, &image, context)?;
+        only_root(context)?;
+        let (source, image) = options.read(path)?;
+        let names = options.unpack(&source, &image, context)?;
         print(&names.iter().map(|name| format!("{name}\n")).collect::<String>())?;
         return Ok(Status::Done);
     }
-    let name = match &arguments.name {
-        Some(name) => name.clone(),
-        None => name_of(&image, &arguments.path)?,
-    };
-    create(&name, &image, &source, arguments, context)
+    let name_of = |image: &Image| name.clone().map_or_else(|| name_of(image, path), Ok);
+    import(path, options, name_of, (keys, placing), context)
 }
 
-/// Writes the config when the layers are there; that it can be written is known before.
-fn create(
-    name: &ContainerName,
-    image: &Image,
-    source: &Source,
-    arguments: &ImportImageArguments,
+/// Unpacks the image and writes a config; that this can be written is known before.
+pub(crate) fn import(
+    path: &Path,
+    options: &ImageOptions,
+    name_of: impl Fn(&Image) -> Result<ContainerName, Error>,
+    (keys, placing): (&KeyArguments, &PlacingArguments),
     context: &Context,
 ) -> Result<Status, Error> {
-    if !arguments.placing.force {
+    only_root(context)?;
+    let (source, image) = options.read(path)?;
+    let name = &name_of(&image)?;
+    if !placing.force {
         config_file::refuse_existing(context, name)?;
     }
     let toml_of = |layers: &[String]| {
-        let mut toml = ContainerToml::new(&about(image, &arguments.path));
+        let mut toml = ContainerToml::new(&about(&image, path));
         toml.set_list(&["root", "layers"], layers)?;
         let left_out = carried::write_to(&mut toml, &image.configuration, &image.raw)?;
-        arguments.keys.write_to(&mut toml)?;
+        keys.write_to(&mut toml)?;
         if !left_out.is_empty() {
             toml.remark("What the image says and this config does not have:");
             left_out.iter().for_each(|line| toml.remark(format!("  {line}")));
         }
         Ok::<_, Error>((toml, left_out))
     };
-    let (toml, left_out) = toml_of(&stack(image))?;
+    let (toml, left_out) = toml_of(&stack(&image))?;
     config_file::check(context, name, &config_file::path_of(name), &toml.render())?;
-    if !arguments.options.quiet {
+    if !options.quiet {
         left_out.iter().for_each(|line| eprintln!("ctctl: not carried over: {}", safe(line)));
     }
-    let layers = arguments.options.unpack(source, image, context)?;
+    let layers = options.unpack(&source, &image, context)?;
     let (toml, _) = toml_of(&layers)?;
-    arguments.placing.place(name, toml, context)
+    placing.place(name, toml, context)
 }
 
 /// Ids, devices and trusted attributes are root's to set.
@@ -213,6 +214,11 @@ fn name_of(image: &Image, path: &Path) -> Result<ContainerName, Error> {
 }
 
 impl ImageOptions {
+    /// All as it is by itself.
+    pub(crate) fn of(reference: Option<String>) -> Self {
+        Self { reference, platform: None, max_size: 32 << 30, quiet: false }
+    }
+
     fn read(&self, path: &Path) -> Result<(Source, Image), Error> {
         let source = Source::open(path)?;
         let platform = self.platform.as_deref().unwrap_or_default();

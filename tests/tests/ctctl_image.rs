@@ -9,7 +9,7 @@ mod making;
 
 use std::time::Duration;
 
-use ct_tests::{Machine, on_every_machine};
+use ct_tests::{Machine, Root, on_every_machine, test_name, unless_skipped};
 use making::{CAPABILITY, LAYERS, make_image};
 
 /// The names in /var/lib/ct/layers, hidden ones too.
@@ -189,6 +189,23 @@ on_every_machine! {
         assert_eq!(name, "/etc/ct/containers/witness.toml\n");
     }
 
+    fn create_takes_an_image_too(machine: &Machine) {
+        make_image(machine);
+        machine.run(["ctctl", "create", "web", "--image", "/srv/several", "--ref", "v2", "--writable", "ephemeral",
+            "--", "sh", "-c", "[ $VERSION = 2 ] && exit 6"]).succeeds();
+        assert_eq!(layers(machine).len(), LAYERS);
+        machine.run(["systemctl", "start", "ct@web"]);
+        machine.wait_for("ct@web", "ActiveState", "failed");
+        assert_eq!(machine.show("ct@web", "ExecMainStatus"), "6");
+        machine.shell("rm -rf /var/lib/ct/layers").succeeds();
+        let taken = machine.run(["ctctl", "create", "web", "--image", "/srv/oci"]).exits(1).stderr;
+        assert!(taken.contains("there is a container \"web\" already"), "{taken}");
+        machine.run(["ctctl", "create", "new", "--image", "/srv/oci", "--set", "nokey=1"]).exits(1);
+        machine.run(["ctctl", "create", "new", "--image", "/srv/nowhere"]).exits(1);
+        machine.run(["ctctl", "create", "new", "--rootfs", "/srv", "--ref", "v1"]).exits(2);
+        assert_eq!((layers(machine).len(), configs(machine).as_str()), (0, "web.toml\n"));
+    }
+
     fn the_progress_is_shown_on_a_terminal(machine: &Machine) {
         make_image(machine);
         let import = |options: &str| {
@@ -199,4 +216,42 @@ on_every_machine! {
         assert!(import("").contains("unpacking ["));
         assert!(!import("--quiet").contains("unpacking ["));
     }
+}
+
+/// What the library that skopeo, Podman and Buildah share writes, and not only what this test takes for that.
+#[test]
+fn what_podman_writes_is_read() {
+    unless_skipped(Root::Debian13, |root| {
+        let machine = &Machine::boot_from(root, &test_name());
+        make_image(machine);
+        let podman = "podman --root /srv/storage --runroot /run/storage --storage-driver vfs";
+        machine
+            .shell(&format!(
+                "{podman} pull -q oci:/srv/oci:v1 && {podman} images -q --no-trunc >/srv/id && \
+            {podman} tag $(cat /srv/id) shop.example/real:2"
+            ))
+            .succeeds();
+        for format in ["docker-archive", "oci-archive", "docker-dir", "oci-dir"] {
+            let save = format!("{podman} save -q --format {format} -o /srv/{format} shop.example/real:2");
+            machine.shell(&save).succeeds();
+            if format == "docker-dir" {
+                // Neither of the two: skopeo's own, for files of a registry.
+                let refused = machine.run(["ctctl", "import-image", "/srv/docker-dir"]).exits(1).stderr;
+                assert!(refused.contains("skopeo copy"), "{refused}");
+                continue;
+            }
+            machine.shell("rm -rf /var/lib/ct/layers").succeeds();
+            let path = format!("/srv/{format}");
+            machine.run(["ctctl", "import-image", &path, "--name", "real", "--force"]).succeeds();
+            assert_eq!(layers(machine).len(), LAYERS, "{format}");
+            machine.start("ct@real");
+            let out = "/var/lib/ct/real/upper/out";
+            machine.shell(&format!("until [ -e {out}/done ]; do sleep 0.1; done")).succeeds();
+            let said = machine.read_file(format!("{out}/witness"));
+            assert_eq!(said.lines().collect::<Vec<_>>(), WITNESS, "{format}");
+            assert_eq!(attribute(machine, "owned", "security.capability"), CAPABILITY, "{format}");
+            machine.stop("ct@real");
+            machine.shell("rm -rf /var/lib/ct/real").succeeds();
+        }
+    });
 }

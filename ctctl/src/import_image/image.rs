@@ -20,7 +20,7 @@ use crate::error::Error;
 pub(super) const MAX_DOCUMENT: u64 = 8 << 20;
 
 /// An image, none of whose layers was looked at yet.
-pub(super) struct Image {
+pub(crate) struct Image {
     /// What it is called in the source.
     pub(super) reference: Option<String>,
     /// The digest of its config, which is the digest of all of it.
@@ -67,10 +67,7 @@ impl Image {
         } else if source.has("manifest.json") {
             read_docker_archive(source, choice)?
         } else {
-            return Err(Error::failed(
-                "this is neither an OCI image layout (it has no oci-layout) nor a docker-archive (no manifest.json); \
-                 skopeo(1) makes one: skopeo copy SOURCE oci:DIR",
-            ));
+            return Err(unknown_format("as it has neither oci-layout nor manifest.json"));
         };
         image.check()
     }
@@ -137,6 +134,12 @@ impl Image {
     }
 }
 
+fn unknown_format(why: &str) -> Error {
+    Error::failed(format!(
+        "this is neither an OCI image layout nor a docker-archive, {why}; skopeo(1) makes one: skopeo copy SOURCE oci:DIR"
+    ))
+}
+
 fn is_config(media_type: &MediaType) -> bool {
     matches!(media_type, MediaType::ImageConfig)
         || media_type.to_string() == "application/vnd.docker.container.image.v1+json"
@@ -178,8 +181,12 @@ fn read_docker_archive(source: &Source, choice: &Choice<'_>) -> Result<Image, Er
     let cannot = |what: &str, error: io::Error| Error::system(format!("cannot read {what}"), error);
     let manifest =
         source.read("manifest.json", MAX_DOCUMENT).map_err(|error| cannot("manifest.json", error))?;
-    let mut images: Vec<DockerImage> =
-        serde_json::from_slice(&manifest).map_err(|error| cannot("manifest.json", error.into()))?;
+    let mut images: Vec<DockerImage> = match serde_json::from_slice(&manifest) {
+        Ok(Value::Object(_)) => return Err(unknown_format("but one manifest alone, as skopeo's dir: has")),
+        Ok(list) => serde_json::from_value(list),
+        Err(error) => Err(error),
+    }
+    .map_err(|error| cannot("manifest.json", error.into()))?;
     let tags: Vec<String> =
         images.iter().flat_map(|image| image.repo_tags.clone().unwrap_or_default()).collect();
     if let Some(wanted) = choice.reference {

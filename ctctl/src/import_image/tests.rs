@@ -4,6 +4,7 @@
 mod archive;
 mod hostile;
 mod meaning;
+mod sources;
 
 use std::fs::{self, File};
 use std::io::Write as _;
