@@ -29,6 +29,9 @@ $(call folder,0644,/usr/share/man/man1,$(wildcard packaging/man/*.1))
 $(call folder,0644,/usr/share/man/man5,$(wildcard packaging/man/*.5))
 $(call folder,0644,/usr/share/man/man7,$(wildcard packaging/man/*.7))
 $(call folder,0644,/usr/share/man/man8,$(wildcard packaging/man/*.8))
+$(call folder,0644,/usr/share/bash-completion/completions,$(wildcard packaging/completions/bash/ctctl))
+$(call folder,0644,/usr/share/zsh/vendor-completions,$(wildcard packaging/completions/zsh/_ctctl))
+$(call folder,0644,/usr/share/fish/vendor_completions.d,$(wildcard packaging/completions/fish/ctctl.fish))
 endef
 
 # Boot starts the containers that are configured so, without anything to enable first.
@@ -37,7 +40,7 @@ WANTS = /usr/lib/systemd/system/multi-user.target.wants
 # journalctl reads a database made from the catalogs. Below DESTDIR that is the package's to do where it is installed.
 UPDATE_CATALOG = $(if $(DESTDIR),,$(if $(shell command -v journalctl),journalctl --update-catalog))
 
-.PHONY: help build install uninstall deps demo lint test check-vm sweep bench check clean
+.PHONY: help build install uninstall man deps demo lint test check-vm sweep bench check clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -57,6 +60,10 @@ uninstall: ## remove what `make install` put there; configs and containers' data
 	$(FOLDERS)
 	rm -f $(DESTDIR)$(WANTS)/ct.target
 	$(UPDATE_CATALOG)
+
+# From the command line that ctctl has; a test fails where they are older.
+man: ## write the manual pages of ctctl, and the completions, anew
+	CT_GOLDEN_UPDATE=1 $(CARGO) test $(CARGO_FLAGS) --quiet --package ctctl --test documents
 
 deps: ## install what build and tests need, on Debian 12 or 13; nothing where it is there
 	packaging/deps.sh

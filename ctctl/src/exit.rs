@@ -33,6 +33,21 @@ pub enum Status {
 }
 
 impl Status {
+    /// The codes and what they mean, as ctctl(1) has them.
+    pub const TABLE: [(Self, &str); 11] = [
+        (Self::Done, "Done as asked."),
+        (Self::Failed, "It failed, or check found errors, or import refused something."),
+        (Self::Usage, "A wrong command line, or a name that may be any of several containers."),
+        (Self::NotRunning, "status of a container that is not running."),
+        (Self::NoSuchContainer, "There is no such container."),
+        (Self::Unreachable, "systemd cannot be reached."),
+        (Self::NotPermitted, "polkit, systemd or the kernel does not permit it."),
+        (Self::TimedOut, "The time of --timeout is over."),
+        (Self::NotStarted, "exec and run: the command could not be started."),
+        (Self::NotExecutable, "exec and run: the command cannot be executed."),
+        (Self::CommandNotFound, "exec and run: there is no such command."),
+    ];
+
     /// The number.
     pub fn code(self) -> u8 {
         match self {

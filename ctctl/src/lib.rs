@@ -25,6 +25,7 @@ pub mod amount;
 pub mod cgroup;
 pub mod check;
 pub mod cli;
+pub mod completion;
 pub mod config_file;
 pub mod configs;
 pub mod container_toml;

@@ -7,6 +7,7 @@ use clap::Parser as _;
 use ctctl::cli::Cli;
 
 fn main() -> ExitCode {
+    ctctl::completion::complete();
     let cli = Cli::parse();
     match ctctl::run(&cli) {
         Ok(status) => status.into(),
