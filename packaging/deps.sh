@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 export DEBIAN_FRONTEND=noninteractive
 
-build="ca-certificates gcc libc6-dev make"
+build="bash ca-certificates gcc groff-base libc6-dev make"
 machines="systemd dbus polkitd openssh-client dropbear-bin util-linux mount passwd procps iproute2 crun runc busybox-static uidmap strace catatonit lxcfs"
 debian13="mmdebstrap debian-archive-keyring"
 virtual="qemu-system-x86 e2fsprogs"

@@ -153,3 +153,28 @@ fn main() {
         Err(failure) => exit(journal.failure(&failure)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_manual_explains_each_verb_and_no_other() {
+        let manual = include_str!("../../packaging/man/ct-helper.8");
+        let section = manual.split(".SS Verbs\n").nth(1).and_then(|rest| rest.split("\n.SH").next());
+        let entries = section.unwrap_or_default().split(".TP\n.BI ").skip(1);
+        let explained: BTreeSet<String> =
+            entries.filter_map(|entry| Some(entry.split_whitespace().next()?.replace("\\-", "-"))).collect();
+        let command = Arguments::command();
+        let verbs: BTreeSet<String> = command
+            .get_subcommands()
+            .map(|verb| verb.get_name().to_owned())
+            .filter(|name| name != "help")
+            .collect();
+        assert_eq!(explained, verbs);
+    }
+}
