@@ -24,16 +24,16 @@ pub struct Request {
     pub terminal: Option<Size>,
 }
 
-/// What PID 1 says of `ct@NAME.service`.
+/// What PID 1 and the kernel say of `ct@NAME.service`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
     /// `ControlGroup`
     pub control_group: String,
     /// `MainPID`: the container's init.
     pub main_pid: i32,
-    /// `OOMScoreAdjust`
+    /// The oom score adjustment that its init has.
     pub oom_score_adjust: i32,
-    /// `Limit*`: name as in `RLIMIT_NOFILE`, soft and hard limit as setrlimit(2) takes them.
+    /// What limits its processes: name as in `RLIMIT_NOFILE`, soft and hard limit as setrlimit(2) takes them.
     pub limits: Vec<(String, u64, u64)>,
 }
 

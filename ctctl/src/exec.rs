@@ -23,12 +23,13 @@ use crate::names::resolve;
 use crate::pty;
 use crate::scope::Scope;
 use crate::signals::{PASSED_ON, Signals};
+use crate::status::limits::{self, Limit};
 use session::Session;
 
 /// Run a command inside a container that runs
 ///
 /// The command has the container's namespaces, capabilities and system-call filter, and its limits (prlimit) and oom score
-/// as systemd has set them. It is accounted with the container, and killed with it: it runs in a group of its own
+/// as systemd or `ctctl set` has set them. It is accounted with the container, and killed with it: it runs in a group of its own
 /// below the container's control group. What it leaves running goes on when it ends.
 ///
 /// Standard output and error stay apart, and are passed on as they come, byte by byte. Nothing of the caller gets inside:
@@ -120,17 +121,28 @@ fn running(name: &ContainerName, unit: &Unit) -> Result<RunningUnit, Error> {
         return Err(Error::failed(format!("{name} is not running ({state})")));
     }
     let raw = |name: &str| unit.value(name).and_then(|value| value.downcast_ref::<u64>().ok());
+    let of_init = u32::try_from(main_pid).ok().and_then(limits::read).unwrap_or_default();
     let limit = |resource: &RlimitResource| {
         let directive = resource.directive();
-        let (hard, soft) = (raw(directive)?, raw(&format!("{directive}Soft"))?);
+        let of_unit = (raw(&format!("{directive}Soft"))?, raw(directive)?);
+        let init = of_init.iter().find(|(key, _)| *key == resource.key()).map(|(_, limit)| *limit);
+        let (soft, hard) = init.map_or(of_unit, |init| current(of_unit, init));
         Some((resource.rlimit_name(), soft, hard))
     };
+    let score = u32::try_from(main_pid).ok().and_then(limits::read_oom_score_adjust);
     Ok(RunningUnit {
         control_group: unit.text("ControlGroup").to_owned(),
         main_pid,
-        oom_score_adjust: unit.signed("OOMScoreAdjust").and_then(|score| score.try_into().ok()).unwrap_or(0),
+        oom_score_adjust: score.unwrap_or_default(),
         limits: RlimitResource::ALL.iter().filter_map(limit).collect(),
     })
+}
+
+/// The soft and hard limit that the container has by now: those of the unit, unless somebody has changed them since (`ctctl
+/// set`, prlimit(1)), which init's show. That init has raised its own soft limit, as systemd does, is for itself.
+fn current((soft, hard): (u64, u64), init: Limit) -> (u64, u64) {
+    let (soft_of_init, hard_of_init) = (init.soft.number(), init.hard.number());
+    if hard_of_init == hard { (soft.min(soft_of_init), hard) } else { (soft_of_init, hard_of_init) }
 }
 
 fn request(arguments: &ExecArguments, unit: RunningUnit) -> Result<Request, Error> {

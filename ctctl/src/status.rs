@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `status`: one container in words, with limits and score as they really are, and the last lines of its log.
 
-mod limits;
+pub(crate) mod limits;
 mod report;
 mod words;
 

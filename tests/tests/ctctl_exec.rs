@@ -144,6 +144,22 @@ on_every_machine! {
         }
     }
 
+    fn what_was_set_since_holds_for_the_command(machine: &Machine) {
+        prepare(machine);
+        start(machine, KINDS[0], &format!("[oom]\nscore_adjust = 321\n[limits]\n{LIMITS}"));
+        let pid = machine.main_pid("ct@web");
+        let probe = "ctctl exec web sh -c 'cat /proc/self/oom_score_adj; ulimit -Sn; ulimit -Hn; ulimit -Su'";
+        for (change, want) in [
+            // Init has more for itself.
+            (format!("prlimit --nofile=900:900 --pid {pid}"), "321\n500\n900\n1000\n"),
+            (format!("prlimit --nofile=100:900 --nproc=50:2000 --pid {pid}"), "321\n100\n900\n50\n"),
+            (format!("prlimit --nofile=300:400 --pid {pid}; echo 432 >/proc/{pid}/oom_score_adj"), "432\n300\n400\n50\n"),
+        ] {
+            machine.shell(&change).succeeds();
+            assert_eq!(machine.shell(probe).succeeds().stdout, want, "{change}");
+        }
+    }
+
     fn a_caller_without_a_terminal_of_its_own_shares_none(machine: &Machine) {
         prepare(machine);
         start(machine, KINDS[0], "");

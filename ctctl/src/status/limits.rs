@@ -8,9 +8,19 @@ use serde::{Serialize, Serializer};
 
 /// A bound, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bound {
+pub(crate) enum Bound {
     At(u64),
     Infinity,
+}
+
+impl Bound {
+    /// As setrlimit(2) takes it.
+    pub(crate) fn number(self) -> u64 {
+        match self {
+            Self::At(number) => number,
+            Self::Infinity => u64::MAX,
+        }
+    }
 }
 
 impl Serialize for Bound {
@@ -34,9 +44,9 @@ impl std::fmt::Display for Bound {
 
 /// One resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct Limit {
-    pub(super) soft: Bound,
-    pub(super) hard: Bound,
+pub(crate) struct Limit {
+    pub(crate) soft: Bound,
+    pub(crate) hard: Bound,
 }
 
 impl std::fmt::Display for Limit {
@@ -70,12 +80,12 @@ const NAMES: [(&str, &str); 16] = [
 ];
 
 /// Those of a process, in alphabetical order; `None` for one that is gone or not ours to look at.
-pub(super) fn read(pid: u32) -> Option<Vec<(&'static str, Limit)>> {
+pub(crate) fn read(pid: u32) -> Option<Vec<(&'static str, Limit)>> {
     Some(parse(&fs::read_to_string(format!("/proc/{pid}/limits")).ok()?))
 }
 
 /// Its oom_score_adj.
-pub(super) fn read_oom_score_adjust(pid: u32) -> Option<i32> {
+pub(crate) fn read_oom_score_adjust(pid: u32) -> Option<i32> {
     fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).ok()?.trim_end().parse().ok()
 }
 
