@@ -29,7 +29,7 @@ use session::Session;
 /// Run a command inside a container that runs
 ///
 /// The command has the container's namespaces, capabilities and system-call filter, and its limits (prlimit) and oom score
-/// as systemd or `ctctl set` has set them. It is accounted with the container, and killed with it: it runs in a group of its own
+/// as systemd, or ctctl set, has set them. It is accounted with the container, and killed with it: it runs in a group of its own
 /// below the container's control group. What it leaves running goes on when it ends.
 ///
 /// Standard output and error stay apart, and are passed on as they come, byte by byte. Nothing of the caller gets inside:
