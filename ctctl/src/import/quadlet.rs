@@ -158,7 +158,11 @@ fn specifiers(value: &str, source: &Source) -> Result<(String, Vec<String>), Str
     let mut text = String::with_capacity(value.len());
     let mut changes = Vec::new();
     let mut rest = value.chars();
-    let instance = || source.name.split_once('@').map(|(_, instance)| instance);
+    // The unit was named after the file, whatever the container is called now.
+    let unit = source.path.file_stem().unwrap_or_default().to_string_lossy();
+    let (prefix, instance) =
+        unit.split_once('@').map_or((&*unit, None), |(prefix, instance)| (prefix, Some(instance)));
+    let instance = instance.filter(|instance| !instance.is_empty());
     while let Some(c) = rest.next() {
         if c != '%' {
             text.push(c);
@@ -170,13 +174,13 @@ fn specifiers(value: &str, source: &Source) -> Result<(String, Vec<String>), Str
                 text.push('%');
                 continue;
             }
-            Some('n') => format!("{}.service", source.name),
-            Some('N') => source.name.clone(),
-            Some('p') => source.name.split('@').next().unwrap_or_default().to_owned(),
-            Some('i' | 'I')
-                if instance().is_some_and(|instance| !instance.contains('-') || letter == Some('i')) =>
-            {
-                instance().unwrap_or_default().to_owned()
+            Some('n') => format!("{unit}.service"),
+            Some('N') => unit.to_string(),
+            Some('p') => prefix.to_owned(),
+            Some('i') if instance.is_some() => instance.unwrap_or_default().to_owned(),
+            // A dash in it would be a slash.
+            Some('I') if instance.is_some_and(|instance| !instance.contains(['-', '\\'])) => {
+                instance.unwrap_or_default().to_owned()
             }
             Some('h') => "/root".to_owned(),
             Some('u' | 'g') => "root".to_owned(),
