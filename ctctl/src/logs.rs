@@ -141,4 +141,14 @@ mod tests {
         pass_on(std::io::repeat(b'x').take(1 << 20), &mut shown).unwrap();
         assert_eq!(shown.len(), 1 << 20);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_log_is_an_order(log: Vec<u8>) {
+            let mut shown = Vec::new();
+            pass_on(log.as_slice(), &mut shown).unwrap();
+            let shown = String::from_utf8(shown).unwrap();
+            assert!(!shown.contains(|c: char| c.is_control() && !"\n\t".contains(c)), "{log:?}: {shown:?}");
+        }
+    }
 }

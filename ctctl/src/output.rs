@@ -114,4 +114,28 @@ mod tests {
         assert_eq!(render_table(&["NAME", "STATE", "PID"], &rows, &[2]), want);
         assert_eq!(render_table(&["NAME"], &[], &[]), "NAME\n");
     }
+
+    /// What a terminal obeys, or what turns the reading order around.
+    fn is_order(c: char) -> bool {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}')
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_an_order(text in ".*", bytes: Vec<u8>, chars: Vec<char>) {
+            let chars: String = chars.into_iter().collect();
+            for text in [&text, &chars] {
+                let shown = safe(text);
+                assert!(!shown.contains(|c| is_order(c) && c != '\u{fffd}' || c == '\n'), "{text:?}: {shown:?}");
+                let table = render_table(&["NAME", "COMMAND"], &[vec![text.clone(), text.clone()], vec![String::new(), text.clone()]], &[0]);
+                assert!(!table.contains(|c| is_order(c) && c != '\u{fffd}'), "{text:?}: {table:?}");
+                assert_eq!(table.lines().count(), 3, "{table:?}");
+                let story = Error::failed(text.clone()).story();
+                assert!(!story.contains(|c| is_order(c) && c != '\u{fffd}'), "{text:?}: {story:?}");
+            }
+            let shown = safe_bytes(&bytes);
+            assert!(!shown.contains(|c| is_order(c) || c == '\n'), "{bytes:?}: {shown:?}");
+        }
+    }
 }

@@ -128,21 +128,87 @@ fn config(report: &Report, verdict: Verdict) -> String {
 }
 
 fn ready(report: &Report) -> Option<String> {
-    let when = match report.ready_when? {
-        "command" => "when ready.command says so",
-        "notify" => "when the container says READY=1",
+    let words = match (report.ready_when?, report.ready) {
+        ("command", Some(true)) => "yes, ready.command has succeeded",
+        ("command", Some(false)) => "not yet, ready.command has not succeeded",
+        ("command", None) => "when ready.command succeeds",
+        ("notify", Some(true)) => "yes, the container has said READY=1",
+        ("notify", Some(false)) => "not yet, the container has not said READY=1",
+        ("notify", None) => "when the container says READY=1",
         _ => return None,
     };
-    Some(match report.ready {
-        Some(true) => {
-            format!("yes, {when}").replace("says so", "has said so").replace("says READY", "has said READY")
-        }
-        Some(false) => format!("not yet, {when}"),
-        None => when.to_owned(),
-    })
+    Some(words.to_owned())
 }
 
 fn used(used: &Used, shown: impl Fn(u64) -> String) -> Option<String> {
     let limit = used.limit.map(|limit| format!(" of {}", shown(limit))).unwrap_or_default();
     used.current.map(|current| format!("{}{limit}", shown(current)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A report in which every text is this one.
+    fn report(text: &str) -> Report {
+        let owned = || Some(text.to_owned());
+        let unknown = || Used { current: None, limit: None };
+        Report {
+            name: "web".to_owned(),
+            unit: "ct@web.service".to_owned(),
+            description: text.to_owned(),
+            state: Phase::Running,
+            summary: text.to_owned(),
+            active_state: text.to_owned(),
+            sub_state: text.to_owned(),
+            result: text.to_owned(),
+            since: None,
+            pid: Some(7),
+            ready: Some(true),
+            ready_when: Some("command"),
+            status_text: owned(),
+            waits_for: Vec::new(),
+            last_exit: None,
+            oom_kills: Some(0),
+            oom_killed: false,
+            restarts: 0,
+            oom_score_adjust: Some(-5),
+            limits: None,
+            memory: unknown(),
+            memory_peak: None,
+            tasks: unknown(),
+            cpu: Some(1_000_000),
+            slice: owned(),
+            runtime: owned(),
+            account: owned(),
+            pod: owned(),
+            autostart: Some(false),
+            config: Some(Verdict::Invalid),
+            config_file: Some(text.into()),
+            problems: vec![text.to_owned()],
+            log: Some(vec!["the last line".to_owned()]),
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_has_no_line() {
+        let report =
+            Report { memory: Used { current: Some(3 << 20), limit: Some(64 << 20) }, ..report("text") };
+        let text = render(&report);
+        assert!(text.contains("\n   memory: 3M of 64M\n"), "{text}");
+        assert!(text.contains("\n    ready: yes, ready.command has succeeded\n"), "{text}");
+        assert!(!text.contains("tasks:") && !text.contains("limits:"), "{text}");
+        assert!(text.ends_with("\n\nthe last line\n"), "{text}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_report_is_an_order(chars: Vec<char>) {
+            let text: String = chars.into_iter().collect();
+            let lines = render(&report("x")).lines().count();
+            let shown = render(&report(&text));
+            assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+            assert_eq!(shown.lines().count(), lines, "{shown:?}");
+        }
+    }
 }

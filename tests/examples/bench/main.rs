@@ -8,6 +8,7 @@
 mod boots;
 mod execs;
 mod generators;
+mod lists;
 mod reload;
 mod report;
 mod resident;
@@ -40,12 +41,13 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Measure = fn() -> Result<Section>;
 
 /// The sections in their order, by the names that choose them on the command line.
-const SECTIONS: [(&str, Measure); 6] = [
+const SECTIONS: [(&str, Measure); 7] = [
     ("start", starts::measure),
     ("exec", execs::measure),
     ("resident", resident::measure),
     ("generator", generators::measure),
     ("reload", reload::measure),
+    ("list", lists::measure),
     ("boot", boots::measure),
 ];
 

@@ -2,6 +2,7 @@
 //! What takes a kernel of its own: does a container get the memory, tasks, processors and disk of its config and no
 //! more, its oom score below 0, its limits above the host's? To add a case, see `on_the_virtual_machine!`.
 
+mod ctctl;
 mod fork_bomb;
 mod harness;
 mod limits;
