@@ -88,6 +88,9 @@ impl Error {
     /// The whole story in one line, safe for a terminal.
     pub fn story(&self) -> String {
         let mut story = self.to_string();
+        if self.status() == Status::NotPermitted && !story.starts_with("not permitted") {
+            story.insert_str(0, "not permitted: ");
+        }
         let mut cause = self.source();
         while let Some(source) = cause {
             let text = source.to_string();
