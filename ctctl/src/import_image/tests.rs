@@ -27,7 +27,7 @@ impl Scratch {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("ct-image-{}-{name}", std::process::id()));
         fs::create_dir_all(path.join("layer")).unwrap();
-        fs::create_dir(path.join("outside")).unwrap();
+        fs::create_dir_all(path.join("outside/below")).unwrap();
         fs::write(path.join("outside/file"), "untouched").unwrap();
         Self(path)
     }
@@ -64,7 +64,7 @@ impl Scratch {
         let mut left_out = LeftOut::new();
         let unpacked = unpack(data, directory, &Budget::new(max_size), &mut left_out);
         assert_eq!(fs::read_to_string(self.outside().join("file")).unwrap(), "untouched");
-        assert_eq!(names(&self.outside()), ["file"]);
+        assert_eq!(names(&self.outside()), ["below", "file"]);
         unpacked.map(|()| left_out).map_err(|error| error.story())
     }
 

@@ -41,6 +41,7 @@ fn links_in_the_way() {
         let link = || Archive::new().symlink("link", target);
         refused(&scratch, link().file("link/file", "evil"), "is not a directory");
         refused(&scratch, link().file("link/new", "evil"), "is not a directory");
+        refused(&scratch, link().file("link/below/new", "evil"), "is not a directory");
         refused(&scratch, link().directory("link/sub/"), "is not a directory");
         refused(&scratch, link().file("link/.wh.file", ""), "is not a directory");
         refused(&scratch, link().file("link/.wh..wh..opq", ""), "is not a directory");
