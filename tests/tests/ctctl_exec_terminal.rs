@@ -92,7 +92,7 @@ on_every_machine! {
     fn nothing_can_be_typed_on_the_callers_terminal(machine: &Machine) {
         prepare(machine);
         machine.shell("mkdir -p /srv/rootfs/usr; ln -s usr/lib usr/lib64 /srv/rootfs/").succeeds();
-        start(machine, KINDS[0], "[[mount]]\nsource = \"/usr\"\ntarget = \"/usr\"\noptions = [\"ro\"]\n[security]\nseccomp = \"unconfined\"\n");
+        start(machine, KINDS[0], "[[mount]]\nsource = \"/usr\"\ntarget = \"/usr\"\noptions = [\"ro\"]\n[security]\nseccomp = \"unconfined\"\ncapabilities = { add = [\"CAP_SYS_ADMIN\"] }\n");
         // TIOCSTI and TIOCLINUX, on every descriptor, on /dev/tty, and on what /proc/self/fd leads to.
         let attack = "for my $path (0, 1, 2, '/dev/tty', map { \"/proc/self/fd/$_\" } 0..9) { \
                       my $file; if ($path =~ /^\\d$/) { open($file, '+<&', $path) or next } else { open($file, '+<', $path) or next } \
