@@ -4,8 +4,6 @@
 //! ct-helper(8) does it, in a transient scope beside the container: it tells us how the command ended, and we pass on what
 //! is typed and printed, signals, and the size of the terminal. When we die, it kills the command.
 
-mod session;
-
 use std::path::PathBuf;
 
 use clap::Args;
@@ -22,9 +20,9 @@ use crate::exit::Status;
 use crate::names::resolve;
 use crate::pty;
 use crate::scope::Scope;
+use crate::session::Session;
 use crate::signals::{PASSED_ON, Signals};
 use crate::status::limits::{self, Limit};
-use session::Session;
 
 /// Run a command inside a container that runs
 ///
@@ -100,12 +98,12 @@ fn run(arguments: &ExecArguments, context: &Context) -> Result<Status, Error> {
     let unit_name = name.unit().to_string();
     let unit = systemd.unit(&unit_name)?;
     let request = request(arguments, running(&name, &unit)?)?;
-    let session = Session::start(&name, signals)?;
+    let session = Session::start(&["exec", name.as_str()], signals)?;
     let description = format!("{} in container {name}", arguments.command.first().map_or("", String::as_str));
     let scope = Scope::new("exec", &name, &description, unit.text("Slice"))?.within(&unit_name);
     let scope_name = scope.name().to_owned();
     match scope.start(systemd, session.helper())? {
-        JobResult::Done => session.run(&request, arguments.interactive),
+        JobResult::Done => session.run(&request, request.terminal.is_some(), arguments.interactive),
         JobResult::Dependency => Err(Error::failed(format!("{name} is not running any more"))),
         result => Err(Error::failed(format!("{scope_name}: {result}"))),
     }

@@ -58,6 +58,7 @@ pub mod render;
 pub mod run;
 pub mod schema;
 pub mod scope;
+mod session;
 pub mod set;
 pub mod signals;
 pub mod state;

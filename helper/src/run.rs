@@ -31,20 +31,22 @@ pub(crate) fn run(run: RunName, umask: u32) -> (Result<Outcome, Failure>, Journa
     let by_hand = Error::Usage("`ct-helper run` is what `ctctl run` starts".to_owned());
     let asked = take_channel().and_then(|mut channel| {
         let request = channel.receive::<Request>();
-        let request = match request {
+        match request {
             // Something else is on standard input.
-            Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => None,
-            other => other.map_err(|e| Error::system("read the request", e))?,
-        };
-        request.map(|(request, streams)| (channel, request, streams)).ok_or(by_hand)
+            Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Err(by_hand),
+            Err(error) => Err(Error::system("read the request", error)),
+            Ok(asked) => Ok(asked.map(|(request, streams)| (channel, request, streams))),
+        }
     });
     match asked {
         Err(error) => (Err(Failure { step: Step::Claim, error }), Journal::Caller),
-        Ok((channel, request, streams)) if request.foreground.is_some() => {
+        // ctctl has thought better of it, and says why.
+        Ok(None) => (Ok(Outcome::AlreadyToldWhy(64)), Journal::Caller),
+        Ok(Some((channel, request, streams))) if request.foreground.is_some() => {
             let done = foreground::run(run, &request, channel, streams);
             (Ok(Outcome::AlreadyToldWhy(done)), Journal::Caller)
         }
-        Ok((channel, request, _)) => {
+        Ok(Some((channel, request, _))) => {
             let journal = Journal::connect_run(&run);
             let outcome = detached(run, &request, umask, (&channel, journal));
             if let Err(failure) = &outcome {

@@ -65,6 +65,9 @@ on_every_machine! {
             assert_eq!(output.stdout, "", "{command}");
             assert!(output.stderr.starts_with(reason), "{command}: {}", output.stderr);
         }
+        machine.container("late", &format!("[root]\npath = \"/srv/rootfs\"\n{IDLE}[depends]\nrequires = [\"no-such.service\"]\n"));
+        let late = machine.run(["ctctl", "run", "late", "true"]).exits(125).stderr;
+        assert!(late.contains("no-such.service") && late.lines().count() == 1, "{late}");
         machine.run(["ctctl", "run", "-d", "-t", "web", "true"]).exits(2);
         let by_hand = machine.shell("/usr/libexec/ct/ct-helper run web 0123abcd </dev/null").exits(64).stderr;
         assert!(by_hand.contains("`ct-helper run` is what `ctctl run`"), "{by_hand}");

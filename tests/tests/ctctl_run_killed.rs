@@ -61,7 +61,7 @@ on_every_machine! {
                     let output = running.wait();
                     if victim == HELPER {
                         assert_eq!(output.status.code(), Some(125), "{user} {moment}: {output}");
-                        assert!(output.stderr.contains("ct-helper was killed"), "{user} {moment}: {output}");
+                        assert!(output.stderr.contains("ct-helper is gone (signal: 9 (SIGKILL))"), "{user} {moment}: {output}");
                     }
                     machine.wait_until("! systemctl list-units --all --no-legend 'ct-run-*' | grep .");
                     machine.assert_no_leaks(&before);

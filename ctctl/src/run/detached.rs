@@ -14,12 +14,12 @@ use ct_dbus::property::Kind;
 use ct_dbus::transient::{self, Runs};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::foreground::failed;
 use super::properties;
 use crate::error::Error;
 use crate::exit::Status;
 use crate::journal;
 use crate::output::print;
+use crate::session::status_of;
 
 /// How many lines of the log a failed start is told with.
 const LINES: usize = 10;
@@ -55,7 +55,7 @@ pub(super) fn run(
         return Ok(Status::Done);
     }
     let error = match reason(&mut channel) {
-        Some(Event::Failed { why, reason }) => failed(why, reason),
+        Some(Event::Failed { why, reason }) => Error::Failed { reason, status: status_of(why) },
         _ => {
             let invocation = systemd.unit(&unit).map(|unit| unit.invocation()).unwrap_or_default();
             for line in journal::last_lines(&unit, &invocation, LINES) {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One command: the helper that runs it, and what goes to and fro until its end.
+//! One command inside a container: the helper that runs it, and what goes to and fro until its end.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use ct_channel::Channel;
-use ct_channel::message::{Event, Order, Request, Why};
-use ct_config::name::ContainerName;
+use ct_channel::message::{Event, Order, Why};
 use ct_config::settings::HELPER;
 use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags, poll};
+use serde::Serialize;
 
 use crate::error::Error;
 use crate::exit::Status;
@@ -20,7 +20,7 @@ use crate::signals::Signals;
 
 /// A helper that waits for what to do.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     helper: Child,
     channel: Channel,
     signals: Signals,
@@ -34,11 +34,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Starts the helper. It does nothing before [`Self::run`].
-    pub(super) fn start(name: &ContainerName, signals: Signals) -> Result<Self, Error> {
+    /// Starts the helper with its verb. It does nothing before [`Self::run`].
+    pub(crate) fn start(verb: &[&str], signals: Signals) -> Result<Self, Error> {
         let (channel, theirs) = Channel::pair().map_err(|e| Error::system("socketpair", e))?;
         let helper = Command::new(HELPER)
-            .args(["exec", name.as_str()])
+            .args(verb)
             .stdin(theirs)
             .stdout(Stdio::null())
             .spawn()
@@ -48,14 +48,19 @@ impl Session {
     }
 
     /// The helper's number, for the scope. Nobody else can have it: it is waited for here alone.
-    pub(super) fn helper(&self) -> u32 {
+    pub(crate) fn helper(&self) -> u32 {
         self.helper.id()
     }
 
-    /// Runs the command to its end.
-    pub(super) fn run(mut self, request: &Request, is_interactive: bool) -> Result<Status, Error> {
+    /// Runs the command that is asked for to its end, on a terminal of its own or with three pipes.
+    pub(crate) fn run(
+        mut self,
+        request: &impl Serialize,
+        has_terminal: bool,
+        is_interactive: bool,
+    ) -> Result<Status, Error> {
         let mut raw = None;
-        if request.terminal.is_some() {
+        if has_terminal {
             self.send_request(request, &[])?;
             if is_interactive {
                 raw = RawTerminal::enter()?;
@@ -90,13 +95,13 @@ impl Session {
         }
     }
 
-    fn send_request(&self, request: &Request, streams: &[OwnedFd]) -> Result<(), Error> {
+    fn send_request(&self, request: &impl Serialize, streams: &[OwnedFd]) -> Result<(), Error> {
         let streams: Vec<_> = streams.iter().map(AsFd::as_fd).collect();
         self.channel.send(request, &streams).map_err(|e| Error::system("tell ct-helper what to run", e))
     }
 
     /// Pipes of our own, one for each stream.
-    fn connect(&mut self, request: &Request, is_interactive: bool) -> Result<(), Error> {
+    fn connect(&mut self, request: &impl Serialize, is_interactive: bool) -> Result<(), Error> {
         let pipe = || std::io::pipe().map_err(|e| Error::system("pipe2", e));
         let stdin: OwnedFd = if is_interactive {
             let (theirs, ours) = pipe()?;
@@ -188,7 +193,8 @@ fn kill(group: Option<PathBuf>) {
     }
 }
 
-fn status_of(why: Why) -> Status {
+/// The exit code of a command that never ran.
+pub(crate) fn status_of(why: Why) -> Status {
     match why {
         Why::NotStarted => Status::NotStarted,
         Why::NotExecutable => Status::NotExecutable,
