@@ -152,10 +152,10 @@ let modes: Vec<&&str> = lines.iter().filter(|line| line.matches(':').count() > 1
         prepare(machine, KINDS[0], "");
         for (signal, code) in [("TERM", 15), ("INT", 2), ("HUP", 1), ("QUIT", 3), ("USR1", 10), ("USR2", 12)] {
             let script = format!("trap 'exit {code}' {signal}; echo ready >/tmp/ready; while :; do sleep 0.1; done");
-            let command = format!("rm -f /srv/rootfs/tmp/ready; echo $$ >/run/pid; exec ctctl run web sh -c \"{script}\"");
+            let command = format!("echo $$ >/run/pid; exec ctctl run web sh -c \"{script}\"");
             let running = machine.command(["sh", "-c", &command]).spawn();
             machine.wait_until("test -s /srv/rootfs/tmp/ready");
-            machine.shell(&format!("kill -{signal} $(cat /run/pid)")).succeeds();
+            machine.shell(&format!("rm /srv/rootfs/tmp/ready; kill -{signal} $(cat /run/pid)")).succeeds();
             assert_eq!(running.wait().status.code(), Some(code), "{signal}");
         }
     }
