@@ -64,6 +64,7 @@ fn main() {
     show.an_exit_status_is_the_units();
     show.an_account_runs_a_container();
     show.a_broken_config_is_refused();
+    show.ctctl_does_the_rest();
     show.nothing_stays_behind();
     drop(show);
     say("\nThe machine is gone, with all that was in it.");
@@ -119,6 +120,16 @@ impl Show {
             &["/etc/ct/containers/typo.toml:4:1: ", "`command`"],
         );
         self.run("systemctl is-active ct@web", &["active\n"]);
+    }
+
+    fn ctctl_does_the_rest(&self) {
+        self.chapter("ctctl does what systemctl cannot");
+        self.run("ctctl list", &["guest", "failed", "invalid", "running"]);
+        self.run("ctctl exec web -- hostname", &["web\n"]);
+        self.fails("ctctl exec web -- sh -c 'exit 42'", &[]);
+        self.run("ctctl set web nofile=512:4096 memory_max=64M", &[]);
+        self.run("ctctl exec web -- grep 'open files' /proc/1/limits", &[" 512 ", " 4096 "]);
+        self.run("ctctl run job -- echo the same container, another command", &["another command\n"]);
     }
 
     fn nothing_stays_behind(&self) {
