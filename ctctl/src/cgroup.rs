@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const ROOT: &str = "/sys/fs/cgroup";
+const PAYLOAD: &str = "payload";
 
 /// Deeper trees of groups are made by nobody in good faith.
 const MAX_DEPTH: u32 = 32;
@@ -31,6 +32,19 @@ impl UnitGroup {
         let relative = control_group.strip_prefix('/').filter(|relative| !relative.is_empty())?;
         let path = Path::new(ROOT).join(relative);
         path.is_dir().then_some(Self { path })
+    }
+
+    /// The container's own part of it; all of it where there is none.
+    #[must_use]
+    pub fn payload(self) -> Self {
+        let path = self.path.join(PAYLOAD);
+        if path.is_dir() { Self { path } } else { self }
+    }
+
+    /// Whether a process is in it or below, by its /proc/PID/cgroup.
+    pub fn contains(&self, cgroup_file: &str) -> bool {
+        let own = cgroup_file.lines().find_map(|line| line.strip_prefix("0::/"));
+        own.is_some_and(|own| Path::new(ROOT).join(own).starts_with(&self.path))
     }
 
     /// Of a unit by one of its processes, without a question to systemd.

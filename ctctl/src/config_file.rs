@@ -5,13 +5,13 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ct_config::host::Host;
 use ct_config::name::ContainerName;
 use ct_config::sources::{CONTAINER_DIRS, Tree};
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 
 use crate::context::Context;
@@ -106,30 +106,44 @@ fn write(path: &Path, text: &str, place: Place) -> io::Result<()> {
     let (parent, file_name) = path.parent().zip(path.file_name()).ok_or_else(no_name)?;
     DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
     let directory = File::open(parent)?;
-    // One writer at a time: what has the other name then is what a killed one left.
-    flock(&directory, FlockOperation::LockExclusive)?;
     let mut hidden = OsString::from(".");
     hidden.push(file_name);
     hidden.push(".new");
     let new = parent.join(hidden);
-    remove(&new)?;
+    let file = lock(&new)?;
     // What only root may read stays so.
     let mode = fs::symlink_metadata(path)
         .ok()
         .filter(fs::Metadata::is_file)
         .map_or(0o644, |old| old.permissions().mode() & 0o777);
-    write_whole(&new, mode, text).and_then(|()| rename(&new, path, place)).inspect_err(|_| {
+    write_whole(file, mode, text).and_then(|()| rename(&new, path, place)).inspect_err(|_| {
         // The reason to tell is the first one.
         remove(&new).ok();
     })?;
     directory.sync_all()
 }
 
-fn write_whole(path: &Path, mode: u32, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+/// One writer at a time: what is in the file then is what a killed one left. The lock is on a file that nobody else can
+/// open; whoever can open one can lock it, and keep all others waiting.
+fn lock(path: &Path) -> io::Result<File> {
+    loop {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        // The one before has renamed or removed it while we waited.
+        let (ours, there) = (file.metadata()?, fs::symlink_metadata(path));
+        if there.is_ok_and(|there| there.ino() == ours.ino() && there.dev() == ours.dev()) {
+            return Ok(file);
+        }
+    }
+}
+
+fn write_whole(mut file: File, mode: u32, text: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.write_all(text.as_bytes())?;
     // Also below a umask that leaves less: the generator may be sandboxed, and editors are not run as root.
     file.set_permissions(fs::Permissions::from_mode(mode))?;
-    file.write_all(text.as_bytes())?;
     file.sync_all()
 }
 

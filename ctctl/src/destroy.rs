@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ct_config::name::ContainerName;
+use ct_config::run::RunName;
 use ct_config::sources::CONTAINER_DIRS;
 use ct_dbus::Systemd;
 use ct_dbus::job::{JobResult, Verb};
@@ -40,8 +41,8 @@ pub struct DestroyArguments {
 #[derive(Debug)]
 struct Remains {
     name: ContainerName,
-    /// It has processes, or is about to.
-    runs: bool,
+    /// Its units that have processes, or are about to: its own, and those of `ctctl run`, which have the same files.
+    running: Vec<String>,
     /// Configs and what goes with them, below the root.
     files: Vec<PathBuf>,
     /// Its data, if that is to go.
@@ -88,11 +89,8 @@ impl Remains {
         systemd: Option<&Systemd>,
         root: &Path,
     ) -> Result<Self, Error> {
-        let unit = name.unit().to_string();
-        let runs = match systemd {
-            Some(systemd) => !matches!(systemd.unit(&unit)?.text("ActiveState"), "inactive" | "failed" | ""),
-            None => false,
-        };
+        let unit = name.unit();
+        let running = systemd.map(|systemd| running(&name, systemd)).transpose()?.unwrap_or_default();
         let there = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
         let below = |path: String| root.join(path.trim_start_matches('/'));
         let [administrators, until_reboot, vendors] = CONTAINER_DIRS;
@@ -100,7 +98,8 @@ impl Remains {
             .into_iter()
             .flat_map(|dir| {
                 let main = format!("{dir}/{name}.toml");
-                [format!("{dir}/.{name}.edit.toml"), format!("{main}.d"), main]
+                let hidden = ["edit.toml", "edit.base", "toml.new"].map(|end| format!("{dir}/.{name}.{end}"));
+                hidden.into_iter().chain([format!("{main}.d"), main])
             })
             .chain(["etc", "run"].map(|dir| format!("{dir}/systemd/system.control/{unit}.d")))
             .map(below)
@@ -108,15 +107,15 @@ impl Remains {
             .collect();
         let data = Some(below(format!("var/lib/ct/{name}"))).filter(|_| !keep_data).filter(there);
         let vendors = Some(below(format!("{vendors}/{name}.toml"))).filter(there);
-        Ok(Self { name, runs, files, data, vendors })
+        Ok(Self { name, running, files, data, vendors })
     }
 
     fn is_nothing(&self) -> bool {
-        !self.runs && self.files.is_empty() && self.data.is_none() && self.vendors.is_none()
+        self.running.is_empty() && self.files.is_empty() && self.data.is_none() && self.vendors.is_none()
     }
 
     fn question(&self) -> String {
-        let stop = if self.runs { "It is stopped. " } else { "" };
+        let stop: String = self.running.iter().map(|unit| format!("{unit} is stopped. ")).collect();
         let paths: String =
             self.files.iter().chain(&self.data).map(|path| format!("  {}\n", path.display())).collect();
         format!("Destroy {}? {stop}Removed for good:\n{paths}Go on?", self.name)
@@ -158,17 +157,31 @@ impl Remains {
     }
 
     fn stop(&self, systemd: &Systemd) -> Result<(), Error> {
-        if !self.runs {
-            return Ok(());
+        for unit in &self.running {
+            // systemd 257 does not stop what is frozen; what is not frozen needs no thawing.
+            let _ = systemd.thaw(unit);
+            match systemd.run(Verb::Stop, unit, None) {
+                // A scope is gone with its last process.
+                Ok(JobResult::Done) | Err(ct_dbus::Error::NoSuchUnit { .. }) => {}
+                Ok(result) => return Err(Error::failed(format!("stop {unit}: {result}"))),
+                Err(error) => return Err(error.into()),
+            }
         }
-        let unit = self.name.unit().to_string();
-        // systemd 257 does not stop what is frozen; what is not frozen needs no thawing.
-        let _ = systemd.thaw(&unit);
-        match systemd.run(Verb::Stop, &unit, None)? {
-            JobResult::Done => Ok(()),
-            result => Err(Error::failed(format!("stop: {result}"))),
-        }
+        Ok(())
     }
+}
+
+/// The units of a container that are not at rest.
+fn running(name: &ContainerName, systemd: &Systemd) -> Result<Vec<String>, Error> {
+    let own = name.unit().to_string();
+    let runs = format!("ct-run-{name}-*");
+    let is_its = |unit: &str| {
+        let run = unit.strip_prefix("ct-run-").and_then(|rest| rest.rsplit_once('.'));
+        unit == own || run.is_some_and(|(run, _)| RunName::of(name, run).is_some())
+    };
+    let units = systemd.list(&[&own, &runs])?.into_iter();
+    let busy = units.filter(|unit| !matches!(unit.active_state.as_str(), "inactive" | "failed"));
+    Ok(busy.map(|unit| unit.name).filter(|unit| is_its(unit)).collect())
 }
 
 /// Removes a file, a link, or a folder with all that is in it. What is mounted in there is somebody's and stays.

@@ -2,14 +2,15 @@
 //! `edit`: a container's config in an editor, checked before it takes the place of the old one. What was written is never
 //! lost: it stays in a file beside the config until it is in place, or until it is as it was before.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, IsTerminal as _, Read as _, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal as _, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
 use ct_config::name::ContainerName;
+use nix::sys::signal::Signal;
 
 use crate::config_file;
 use crate::context::Context;
@@ -17,6 +18,7 @@ use crate::error::Error;
 use crate::exit::Status;
 use crate::names::resolve;
 use crate::question::ask;
+use crate::signals::Signals;
 
 /// Edit the config of a container; it is checked before it is put in place
 ///
@@ -91,7 +93,7 @@ impl<'a> Edit<'a> {
     }
 
     fn by_editor(&self) -> Result<bool, Error> {
-        self.make_draft()?;
+        let _alone = self.make_draft()?;
         loop {
             run_editor(&self.draft).map_err(|error| self.kept(error))?;
             let text = fs::read_to_string(&self.draft).map_err(|error| {
@@ -118,25 +120,67 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// The draft of an earlier edit that came to nothing is gone on with.
-    fn make_draft(&self) -> Result<(), Error> {
-        let failed = |error| Error::system(format!("cannot write {}", self.draft.display()), error);
+    /// Makes the draft, or goes on with that of an earlier edit which came to nothing. As long as the file lives that is
+    /// returned, nobody else edits this config.
+    fn make_draft(&self) -> Result<File, Error> {
+        let failed = |path: &Path, error| Error::system(format!("cannot write {}", path.display()), error);
         if let Some(directory) = self.draft.parent() {
-            fs::create_dir_all(directory).map_err(failed)?;
+            fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
         }
-        let mode = fs::metadata(&self.source).map_or(0o644, |file| file.mode() & 0o777);
-        // A config that others may not read has a draft that they may not read.
-        match OpenOptions::new().write(true).create_new(true).mode(mode).open(&self.draft) {
-            Ok(mut file) => file.write_all(self.before.as_bytes()).map_err(|error| {
+        let base = self.base();
+        let mut options = OpenOptions::new();
+        let mut alone = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&base)
+            .map_err(|error| failed(&base, error))?;
+        if alone.try_lock().is_err() {
+            return Err(Error::failed(format!("{} is being edited by another ctctl", self.name)));
+        }
+        let mut earlier = Vec::new();
+        alone.read_to_end(&mut earlier).map_err(|error| failed(&base, error))?;
+        if fs::symlink_metadata(&self.draft).is_ok() {
+            eprintln!("ctctl: going on with {}, which an earlier edit has left", self.draft.display());
+            self.agree_to_replace(&earlier)?;
+        } else {
+            self.write_draft().map_err(|error| {
                 self.remove_draft();
-                failed(error)
-            }),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                eprintln!("ctctl: going on with {}, which an earlier edit has left", self.draft.display());
-                Ok(())
-            }
-            Err(error) => Err(failed(error)),
+                failed(&self.draft, error)
+            })?;
         }
+        let written = alone
+            .set_len(0)
+            .and_then(|()| alone.rewind())
+            .and_then(|()| alone.write_all(self.before.as_bytes()));
+        written.map_err(|error| failed(&base, error))?;
+        Ok(alone)
+    }
+
+    fn write_draft(&self) -> io::Result<()> {
+        // A config that others may not read has a draft that they may not read.
+        let mode = fs::metadata(&self.source).map_or(0o644, |file| file.mode() & 0o777);
+        let mut draft = OpenOptions::new().write(true).create_new(true).mode(mode).open(&self.draft)?;
+        draft.write_all(self.before.as_bytes())
+    }
+
+    /// What the earlier edit began with may have been changed since.
+    fn agree_to_replace(&self, earlier: &[u8]) -> Result<(), Error> {
+        if earlier == self.before.as_bytes() {
+            return Ok(());
+        }
+        let changed = format!("{} was changed since that was begun", self.path.display());
+        if io::stdin().is_terminal() && ask(&format!("{changed}. Go on, and replace it?"), false)? {
+            return Ok(());
+        }
+        Err(self.kept(Error::failed(format!("{changed}: compare the two, and remove one"))))
+    }
+
+    /// What the draft began with; locked while it is edited. Editors replace files, and the draft's lock with it.
+    fn base(&self) -> PathBuf {
+        self.draft.with_extension("base")
     }
 
     /// Somebody else may have been quicker.
@@ -162,8 +206,10 @@ impl<'a> Edit<'a> {
     }
 
     fn remove_draft(&self) {
-        if let Err(error) = fs::remove_file(&self.draft) {
-            eprintln!("ctctl: cannot remove {}: {error}, ignoring", self.draft.display());
+        for file in [&self.draft, &self.base()] {
+            if let Err(error) = fs::remove_file(file) {
+                eprintln!("ctctl: cannot remove {}: {error}, ignoring", file.display());
+            }
         }
     }
 }
@@ -178,7 +224,11 @@ fn run_editor(file: &Path) -> Result<(), Error> {
     for editor in &candidates {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &format!("{editor} \"$@\""), editor]).arg(file);
+        // Ctrl-C is for the editor. Standard library's children begin with no signal blocked.
+        let held = Signals::catch([Signal::SIGINT, Signal::SIGQUIT])?;
         let status = command.status().map_err(|error| Error::system(format!("run {editor}"), error))?;
+        while held.next().is_some() {}
+        drop(held);
         match status.code() {
             Some(0) => return Ok(()),
             // There is no such program.

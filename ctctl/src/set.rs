@@ -14,6 +14,7 @@ use ct_config::settings::{Property, Value, unit_settings};
 use ct_config::value::{Limit, RlimitResource};
 use ct_dbus::property::{BusProperty, bus_properties, emptied};
 
+use crate::cgroup::UnitGroup;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Status;
@@ -91,10 +92,11 @@ fn change_now(
     let systemd = context.systemd()?;
     let unit = systemd.unit(&unit_name)?;
     let processes_too = !limits.is_empty() || score.is_some();
-    let runs = matches!(unit.text("ActiveState"), "active" | "reloading" | "activating");
+    // One that waits to be restarted is active, and has no group: never mistake that for the root of all groups.
+    let group = UnitGroup::of_unit(unit.text("ControlGroup")).map(UnitGroup::payload);
     if processes_too {
         context.only_here("set of limits or the oom score")?;
-        if !runs && !persist {
+        if group.is_none() && !persist {
             return Err(Error::failed(format!(
                 "{name} does not run: it has no processes whose limits or oom score could be set (--persist sets them for its next start)"
             )));
@@ -104,11 +106,10 @@ fn change_now(
     if !resources.is_empty() {
         systemd.set_properties(&unit_name, true, &anew(bus_properties(&resources)))?;
     }
-    if !processes_too || !runs {
-        return Ok(Status::Done);
+    match group {
+        Some(group) if processes_too => Ok(said(name, &every_process(&group, &limits, score))),
+        _ => Ok(Status::Done),
     }
-    let changed = every_process(unit.text("ControlGroup"), &limits, score)?;
-    Ok(said(name, &changed))
 }
 
 /// What could not be changed; a container's processes may be more than ours to change.

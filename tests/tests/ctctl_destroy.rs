@@ -34,7 +34,7 @@ on_every_machine! {
         assert_eq!(machine.shell(EVERYTHING).stdout.lines().count(), 7, "{}", machine.shell(EVERYTHING).stdout);
         assert_eq!(machine.run(["ctctl", "destroy", "--yes", "web"]).succeeds().stderr, "");
         assert_eq!(machine.shell(EVERYTHING).stdout, "");
-        assert_ne!(machine.show("ct@web", "ActiveState"), "active");
+        assert_eq!(machine.show("ct@web", "ActiveState"), "inactive");
         machine.shell("test -x /var/lib/ct/layers/base/bin/sh").succeeds();
         machine.assert_no_leaks(&web);
         // Once more: there is nothing.
@@ -71,6 +71,18 @@ on_every_machine! {
         assert_eq!(machine.show("ct@web", "ActiveState"), "inactive");
         machine.shell("umount '/var/lib/ct/web/my disk'; rm /usr/lib/ct/containers/web.toml").succeeds();
         machine.run(["ctctl", "destroy", "--yes", "web"]).succeeds();
+        assert_eq!(machine.shell(EVERYTHING).stdout, "");
+    }
+
+    fn runs_of_it_are_stopped_before_their_files_go(machine: &Machine) {
+        prepare(machine);
+        let unit = machine.run(["ctctl", "run", "-d", "web", "--", "sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"]).succeeds().stdout;
+        let unit = unit.trim();
+        assert_eq!(machine.show(unit, "ActiveState"), "active");
+        let refused = machine.shell("ctctl destroy web </dev/null").exits(2).stderr;
+        assert!(refused.contains(&format!("{unit} is stopped")), "{refused}");
+        machine.run(["ctctl", "destroy", "-y", "web"]).succeeds();
+        assert_ne!(machine.show(unit, "ActiveState"), "active");
         assert_eq!(machine.shell(EVERYTHING).stdout, "");
     }
 

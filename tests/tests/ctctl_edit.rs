@@ -61,7 +61,17 @@ on_every_machine! {
         assert!(quicker.contains("was changed meanwhile"), "{quicker}");
         assert!(machine.read_file(WEB).contains("theirs"));
         assert!(machine.read_file(DRAFT).contains("mine"));
+        // Not later either, when the draft is gone on with.
+        let later = edit(machine, r#"sed -i s/mine/more/ "$2""#, "").exits(1).stderr;
+        assert!(later.contains("was changed since that was begun"), "{later}");
+        assert!(machine.read_file(WEB).contains("theirs"));
         machine.shell(&format!("rm {DRAFT}")).succeeds();
+        // Two at once; and Ctrl-C is the editor's.
+        let second = edit(machine, r#"kill -INT $PPID; EDITOR=true ctctl edit web 2>/second; sed -i s/theirs/first/ "$2""#, "");
+        second.succeeds();
+        assert!(machine.read_file("/second").contains("is being edited by another ctctl"));
+        machine.shell(&format!("sed -i s/first/theirs/ {WEB}; ls -A /etc/ct/containers >/left")).succeeds();
+        assert_eq!(machine.read_file("/left"), "web.toml\n");
         // An editor that fails, that is killed with ctctl, that is none.
         let failed = edit(machine, r#"sed -i s/theirs/mine/ "$2"; exit 3"#, "").exits(1).stderr;
         assert!(failed.contains("the editor failed") && failed.contains(DRAFT), "{failed}");

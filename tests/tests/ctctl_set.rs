@@ -77,6 +77,21 @@ on_every_machine! {
         assert_eq!(of_each(machine, "cat /proc/$pid/oom_score_adj"), "333\n");
     }
 
+    fn a_container_between_two_runs_has_no_processes(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.container("web", "root.path = \"/srv/rootfs\"\nprocess.command = [\"false\"]\nrestart = { policy = \"always\", delay = \"1h\" }\n");
+        machine.daemon_reload();
+        machine.shell("systemctl start ct@web");
+        machine.wait_for("ct@web", "SubState", "auto-restart");
+        let all = "cat /proc/[0-9]*/oom_score_adj 2>/dev/null | sort -u";
+        let before = machine.shell(all).stdout;
+        let said = machine.run(["ctctl", "set", "web", "oom_score_adj=901", "nofile=50:500"]).exits(1).stderr;
+        assert!(said.contains("does not run"), "{said}");
+        assert_eq!(machine.shell(all).stdout, before, "the processes of the machine are not its");
+        machine.run(["ctctl", "set", "--persist", "web", "oom_score_adj=901"]).succeeds();
+        assert_eq!(machine.shell(all).stdout, before);
+    }
+
     fn bad_values_change_nothing(machine: &Machine) {
         prepare(machine);
         machine.start("ct@web");

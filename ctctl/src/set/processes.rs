@@ -3,22 +3,17 @@
 //! children what it has, so when a look at all of them finds none to change, there is none left.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
 
 use ct_config::value::{Limit, RlimitResource, Size};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Resource, Rlimit};
 
-use crate::error::Error;
+use crate::cgroup::UnitGroup;
 use crate::output::safe;
 
-/// Where cgroup v2 is mounted, see cgroups(7).
-const CGROUPS: &str = "/sys/fs/cgroup";
-/// The container's own part of its unit's cgroup.
-const PAYLOAD: &str = "payload";
 /// Looks at all of them, before one that forks without end is given up.
 const LOOKS: usize = 100;
 
@@ -34,7 +29,7 @@ pub(crate) struct Changed {
 /// A process that could not be changed.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    pid: i32,
+    pid: u32,
     command: String,
     error: io::Error,
 }
@@ -54,23 +49,17 @@ impl std::fmt::Display for Failure {
 
 /// Changes them all.
 pub(crate) fn every_process(
-    control_group: &str,
+    group: &UnitGroup,
     limits: &[(RlimitResource, Limit)],
     score: Option<i32>,
-) -> Result<Changed, Error> {
-    let unit = PathBuf::from(format!("{CGROUPS}{control_group}"));
-    let payload = unit.join(PAYLOAD);
-    let cgroup = if payload.is_dir() { payload } else { unit };
+) -> Changed {
     let limits: Vec<(Resource, Rlimit)> =
         limits.iter().map(|(resource, limit)| (kernels(*resource), rlimit(*limit))).collect();
-    let mut seen: BTreeMap<i32, Option<Failure>> = BTreeMap::new();
+    let mut seen: BTreeMap<u32, Option<Failure>> = BTreeMap::new();
     for _ in 0..LOOKS {
-        let mut pids = Vec::new();
-        read_pids(&cgroup, &mut pids)
-            .map_err(|error| Error::system(format!("read the processes of {}", cgroup.display()), error))?;
         let mut changed_any = false;
-        for pid in pids {
-            let outcome = change(pid, &limits, score);
+        for pid in group.processes() {
+            let outcome = change(pid, group, &limits, score);
             changed_any |= matches!(outcome, Ok(true));
             let failed = outcome.err().filter(|error| !is_gone(error));
             seen.insert(pid, failed.map(|error| Failure { pid, command: command_of(pid), error }));
@@ -79,15 +68,24 @@ pub(crate) fn every_process(
             break;
         }
     }
-    Ok(Changed { all: seen.len(), failed: seen.into_values().flatten().collect() })
+    Changed { all: seen.len(), failed: seen.into_values().flatten().collect() }
 }
 
 /// Changes one process; whether there was anything to change.
-fn change(pid: i32, limits: &[(Resource, Rlimit)], score: Option<i32>) -> io::Result<bool> {
-    let Some(id) = Pid::from_raw(pid) else { return Ok(false) };
+fn change(
+    pid: u32,
+    group: &UnitGroup,
+    limits: &[(Resource, Rlimit)],
+    score: Option<i32>,
+) -> io::Result<bool> {
+    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
     // Held open, this directory stands for the process: a later one with the same number is not in it.
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
     let directory = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty())?;
+    // It may be a later one already: what is not in the group is somebody else's.
+    if !group.contains(&read_file(&directory, "cgroup")?) {
+        return Ok(false);
+    }
     let mut changed = false;
     for (resource, limit) in limits {
         if rustix::process::prlimit(Some(id), *resource, *limit)? != *limit {
@@ -102,17 +100,19 @@ fn change(pid: i32, limits: &[(Resource, Rlimit)], score: Option<i32>) -> io::Re
 
 /// See proc_pid_oom_score_adj(5).
 fn set_score(directory: &OwnedFd, score: i32) -> io::Result<bool> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(directory, "oom_score_adj", flags, Mode::empty())?;
-    let mut buffer = [0; 16];
-    let length = rustix::io::read(&file, &mut buffer)?;
     let text = score.to_string();
-    let now = buffer.get(..length).unwrap_or_default();
-    if now.trim_ascii() == text.as_bytes() {
+    if read_file(directory, "oom_score_adj")?.trim_ascii() == text {
         return Ok(false);
     }
-    rustix::io::pwrite(&file, text.as_bytes(), 0)?;
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, "oom_score_adj", flags, Mode::empty())?;
+    rustix::io::write(&file, text.as_bytes())?;
     Ok(true)
+}
+
+fn read_file(directory: &OwnedFd, name: &str) -> io::Result<String> {
+    let file = rustix::fs::openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    io::read_to_string(File::from(file))
 }
 
 /// It ended meanwhile.
@@ -121,32 +121,7 @@ fn is_gone(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
-/// Of a group and all below it; a group that is gone has none.
-fn read_pids(group: &Path, pids: &mut Vec<i32>) -> io::Result<()> {
-    let text = match fs::read_to_string(group.join("cgroup.procs")) {
-        Ok(text) => text,
-        Err(error)
-            if is_gone(&error) || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) =>
-        {
-            return Ok(());
-        }
-        // A group with threads only has no processes to read.
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::OPNOTSUPP.raw_os_error()) => {
-            String::new()
-        }
-        Err(error) => return Err(error),
-    };
-    pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
-    let Ok(below) = fs::read_dir(group) else { return Ok(()) };
-    for entry in below.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            read_pids(&entry.path(), pids)?;
-        }
-    }
-    Ok(())
-}
-
-fn command_of(pid: i32) -> String {
+fn command_of(pid: u32) -> String {
     fs::read(format!("/proc/{pid}/comm"))
         .map(|name| String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
         .unwrap_or_default()
