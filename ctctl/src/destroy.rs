@@ -73,6 +73,7 @@ pub fn destroy(arguments: &DestroyArguments, context: &Context) -> Result<Status
             status = status.and(Status::Failed);
             continue;
         }
+        remains.may_be_removed()?;
         let failures = remains.remove(systemd);
         for failure in &failures {
             eprintln!("ctctl: destroy {}: {}", remains.name, failure.story());
@@ -119,6 +120,16 @@ impl Remains {
         let paths: String =
             self.files.iter().chain(&self.data).map(|path| format!("  {}\n", path.display())).collect();
         format!("Destroy {}? {stop}Removed for good:\n{paths}Go on?", self.name)
+    }
+
+    /// Before anything is stopped: systemd may let somebody do that who may not remove a file.
+    fn may_be_removed(&self) -> Result<(), Error> {
+        let folders = self.files.iter().chain(&self.data).filter_map(|path| path.parent());
+        folders.into_iter().try_for_each(|folder| {
+            rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).map_err(|error| {
+                Error::system(format!("cannot remove anything from {}", folder.display()), error)
+            })
+        })
     }
 
     /// Every step; what failed.

@@ -67,7 +67,7 @@ on_every_machine! {
         assert!(machine.read_file(WEB).contains("theirs"));
         machine.shell(&format!("rm {DRAFT}")).succeeds();
         // Two at once; and Ctrl-C is the editor's.
-        let second = edit(machine, r#"kill -INT $PPID; EDITOR=true ctctl edit web 2>/second; sed -i s/theirs/first/ "$2""#, "");
+        let second = edit(machine, r#"kill -INT $(ps -o ppid= $PPID); EDITOR=true ctctl edit web 2>/second; sed -i s/theirs/first/ "$2""#, "");
         second.succeeds();
         assert!(machine.read_file("/second").contains("is being edited by another ctctl"));
         machine.shell(&format!("sed -i s/first/theirs/ {WEB}; ls -A /etc/ct/containers >/left")).succeeds();
@@ -76,7 +76,7 @@ on_every_machine! {
         let failed = edit(machine, r#"sed -i s/theirs/mine/ "$2"; exit 3"#, "").exits(1).stderr;
         assert!(failed.contains("the editor failed") && failed.contains(DRAFT), "{failed}");
         machine.shell(&format!("rm {DRAFT}")).succeeds();
-        edit(machine, r#"sed -i s/theirs/mine/ "$2"; kill -9 $PPID"#, "").fails();
+        edit(machine, r#"sed -i s/theirs/mine/ "$2"; kill -9 $(ps -o ppid= $PPID)"#, "").fails();
         assert!(machine.read_file(DRAFT).contains("mine"));
         assert!(machine.read_file(WEB).contains("theirs"));
         machine.shell(&format!("rm {DRAFT}")).succeeds();
