@@ -23,6 +23,8 @@ const EXITED: u64 = 1;
 /// How long a bus or a systemd that went away may take to come back.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
+/// Between two tries of ssh, which complains of each.
+const REMOTE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Wait until containers have ended, and end with their exit code
 ///
@@ -44,13 +46,13 @@ pub struct WaitArguments {
 pub fn wait(arguments: &WaitArguments, context: &Context) -> Result<Status, Error> {
     let names = resolve_all(&arguments.names, context)?;
     let deadline = arguments.timeout.map(|after| Instant::now() + after);
+    // One connection for all: ssh may ask for a password, and once is enough.
+    let (systemd, host) = (context.systemd()?, context.host());
     if let [name] = names.as_slice() {
-        return until_ended(name, deadline, context.host());
+        return until_ended(name, deadline, systemd, host);
     }
-    let host = context.host();
-    // Each on a connection of its own.
     let ended: Vec<Result<Status, Error>> = thread::scope(|scope| {
-        let wait = |name| scope.spawn(move || until_ended(name, deadline, host));
+        let wait = |name| scope.spawn(move || until_ended(name, deadline, systemd, host));
         let waits: Vec<_> = names.iter().map(wait).collect();
         let join = |wait: thread::ScopedJoinHandle<'_, _>| {
             wait.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -72,25 +74,35 @@ struct Run {
     end: Option<Status>,
 }
 
-fn until_ended(name: &ContainerName, deadline: Option<Instant>, host: Option<&str>) -> Result<Status, Error> {
+fn until_ended(
+    name: &ContainerName,
+    deadline: Option<Instant>,
+    systemd: &Systemd,
+    host: Option<&str>,
+) -> Result<Status, Error> {
     let mut run = None;
+    let mut first = Some(systemd);
     let mut lost_since: Option<Instant> = None;
     loop {
-        let connected = context::connect(host);
+        let mut anew = None;
+        let connected = match first.take() {
+            Some(systemd) => Ok(systemd),
+            None => context::connect(host).map(|systemd| &*anew.insert(systemd)),
+        };
         let is_reached = connected.is_ok();
-        let error = match connected.and_then(|systemd| watched(name, deadline, &systemd, &mut run, host)) {
+        let error = match connected.and_then(|systemd| watched(name, deadline, systemd, &mut run, host)) {
             Err(Error::Systemd(error)) if error.is_of_connection() => error,
             ended => return ended,
         };
-        // A first try that reaches nobody is an answer; later, systemd or its bus are being started anew.
+        // systemd or its bus are being started anew, or the other machine.
         if is_reached && matches!(error, ct_dbus::Error::Lost { .. }) {
             lost_since = None;
         }
         let since = *lost_since.get_or_insert_with(Instant::now);
-        if (run.is_none() && !is_reached) || since.elapsed() > PATIENCE {
+        if since.elapsed() > PATIENCE {
             return Err(error.into());
         }
-        thread::sleep(PAUSE);
+        thread::sleep(if host.is_some() { REMOTE_PAUSE } else { PAUSE });
     }
 }
 
