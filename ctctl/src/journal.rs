@@ -16,9 +16,29 @@ pub fn says_that_init_ended(invocation: &str) -> bool {
     }
     let mut command = Command::new("journalctl");
     command.args(["--quiet", "--no-pager", "--output=cat", "--boot", "--lines=1"]);
-    command.args([format!("MESSAGE_ID={INIT_ENDED}"), format!("_SYSTEMD_INVOCATION_ID={invocation}")]);
+    command.args([format!("MESSAGE_ID={INIT_ENDED}"), said_by_helper(invocation), ROOT.to_owned()]);
+    sync();
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     output.is_ok_and(|output| !output.stdout.is_empty())
+}
+
+/// The helper exits right after it has said why: journald, which looks up a sender when it reads the line, may not find it
+/// any more. This is a field of the line itself.
+fn said_by_helper(invocation: &str) -> String {
+    format!("CT_INVOCATION={invocation}")
+}
+
+/// Fields are what the sender says, but for those that journald adds.
+const ROOT: &str = "_UID=0";
+
+/// Has journald write down what has been said until now; root alone may ask for it.
+fn sync() {
+    if nix::unistd::geteuid().is_root() {
+        let mut command = Command::new("journalctl");
+        let quiet = command.arg("--sync").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // The lines that are there are shown without it, too.
+        let _ = quiet.status();
+    }
 }
 
 /// The last lines of what a unit, and systemd of it, said since its start; none where the journal cannot be read.
@@ -29,13 +49,18 @@ pub fn last_lines(unit: &str, invocation: &str, count: usize) -> Vec<String> {
     if invocation.is_empty() {
         command.arg(format!("--unit={unit}"));
     } else {
-        // What the processes said, and what systemd said of them.
+        let or = || "+".to_owned();
+        // What the processes said, what systemd said of them, and what the helper said in its last moment.
         command.args([
             format!("_SYSTEMD_INVOCATION_ID={invocation}"),
-            "+".to_owned(),
+            or(),
             format!("INVOCATION_ID={invocation}"),
+            or(),
+            said_by_helper(invocation),
+            ROOT.to_owned(),
         ]);
     }
+    sync();
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     let Ok(output) = output else { return Vec::new() };
     output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(safe_bytes).collect()

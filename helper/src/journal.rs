@@ -47,15 +47,17 @@ impl Journal {
 
     fn connect_unit<const N: usize>(fields: [(&str, &str); N], unit: &str) -> Self {
         // By hand, the answer belongs on the terminal.
-        if std::env::var_os("INVOCATION_ID").is_none() {
-            return Self::Stderr;
-        }
+        let Ok(invocation) = std::env::var("INVOCATION_ID") else { return Self::Stderr };
         let Ok(layer) = tracing_journald::layer() else { return Self::Stderr };
         let fields = fields.map(|(field, value)| (field, shown(value)));
         let layer = layer
             .with_field_prefix(None)
             .with_syslog_identifier("ct-helper".to_owned())
-            .with_custom_fields(fields.into_iter().chain([("OBJECT_SYSTEMD_UNIT", unit.to_owned())]));
+            .with_custom_fields(fields.into_iter().chain([
+                ("OBJECT_SYSTEMD_UNIT", unit.to_owned()),
+                // As the cgroup, journald would look it up when it reads the line.
+                ("CT_INVOCATION", shown(&invocation)),
+            ]));
         match tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)) {
             Ok(()) => Self::Native,
             Err(_already_set) => Self::Stderr,
