@@ -99,11 +99,13 @@ on_every_machine! {
         assert!(!table.contains('\x1b'), "{table:?}");
 
         // Keys, a signal: each ends it, and the terminal is what it was.
-        let ends = ["printf nq", "printf '\\003'", "sleep 1000 & wait_and_kill() { until pgrep -x ctctl >/dev/null; do sleep 0.05; done; sleep 0.3; kill $(pgrep -x ctctl); }; wait_and_kill; kill $!"];
+        let ends = ["printf nq", "printf '\\003'", "kill $(pgrep -x ctctl)"];
         for end in ends {
             let inside = "stty -g >/tmp/before; ctctl top --interval 50ms; echo \"code $?\"; stty -g >/tmp/after; cmp /tmp/before /tmp/after && echo same";
             machine.write_file("/tmp/inside.sh", 0o755, inside);
-            let shown = machine.shell(&format!("{{ {end}; sleep 0.2; }} | script -qec 'sh /tmp/inside.sh' /dev/null")).succeeds().stdout;
+            // Not before it is on the screen: until then Ctrl-C is the shell's.
+            let shown = "until grep -q 'by cpu' /tmp/shown; do sleep 0.05; done 2>/dev/null";
+            let shown = machine.shell(&format!("rm -f /tmp/shown; {{ {shown}; {end}; sleep 0.2; }} | script -qefc 'sh /tmp/inside.sh' /tmp/shown")).succeeds().stdout;
             assert!(shown.contains("2 containers, cpu ") && shown.contains("by cpu"), "{end}: {shown:?}");
             assert!(shown.contains("code 0\r\n") && shown.contains("same\r\n"), "{end}: {shown:?}");
             let left = shown.rfind("\x1b[?1049l").unwrap();
