@@ -102,7 +102,7 @@ fn run(arguments: &ExecArguments, context: &Context) -> Result<Status, Error> {
     let description = format!("{} in container {name}", arguments.command.first().map_or("", String::as_str));
     let scope = Scope::new("exec", &name, &description, unit.text("Slice"))?.within(&unit_name);
     let scope_name = scope.name().to_owned();
-    match scope.start(systemd, session.helper())? {
+    match scope.start(systemd, &session)? {
         JobResult::Done => session.run(&request, request.terminal.is_some(), arguments.interactive),
         JobResult::Dependency => Err(Error::failed(format!("{name} is not running any more"))),
         result => Err(Error::failed(format!("{scope_name}: {result}"))),

@@ -9,10 +9,10 @@ use ct_config::name::ContainerName;
 use ct_dbus::Systemd;
 use ct_dbus::job::JobResult;
 use ct_dbus::property::BusProperty;
-use ct_dbus::transient::Runs;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::error::Error;
+use crate::session::Session;
 
 /// How long its processes have to end when it is stopped, in microseconds. What stops it is mostly the container's own
 /// stop, which waits for it.
@@ -63,8 +63,8 @@ impl Scope {
         self
     }
 
-    /// Starts it with the child `pid`, which waits for that.
-    pub fn start(self, systemd: &Systemd, pid: u32) -> Result<JobResult, Error> {
-        Ok(systemd.start_transient(&self.name, &Runs::Pids(&[pid]), self.settings, None)?)
+    /// Starts it with the helper of the session, which waits for that.
+    pub(crate) fn start(self, systemd: &Systemd, session: &Session) -> Result<JobResult, Error> {
+        session.enter(systemd, &self.name, self.settings)
     }
 }

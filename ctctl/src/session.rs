@@ -8,6 +8,10 @@ use std::process::{Child, Command, Stdio};
 use ct_channel::Channel;
 use ct_channel::message::{Event, Order, Why};
 use ct_config::settings::HELPER;
+use ct_dbus::Systemd;
+use ct_dbus::job::{JobResult, Verb};
+use ct_dbus::property::BusProperty;
+use ct_dbus::transient::Runs;
 use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
@@ -17,6 +21,9 @@ use crate::exit::Status;
 use crate::pty::{self, RawTerminal};
 use crate::relay::{self, Copy, End, Source};
 use crate::signals::Signals;
+
+/// Signals that mean the end of a command that does not run yet.
+const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
 /// A helper that waits for what to do.
 #[derive(Debug)]
@@ -37,19 +44,42 @@ impl Session {
     /// Starts the helper with its verb. It does nothing before [`Self::run`].
     pub(crate) fn start(verb: &[&str], signals: Signals) -> Result<Self, Error> {
         let (channel, theirs) = Channel::pair().map_err(|e| Error::system("socketpair", e))?;
+        // Not ours: the runtime has it too, as an account that must not come near the caller's terminal.
+        let (stderr, complain) = std::io::pipe().map_err(|e| Error::system("pipe2", e))?;
         let helper = Command::new(HELPER)
             .args(verb)
             .stdin(theirs)
             .stdout(Stdio::null())
+            .stderr(complain)
             .spawn()
             .map_err(|e| Error::system(format!("execute {HELPER}"), e))?;
         let end = End::new()?;
-        Ok(Self { helper, channel, signals, copies: Vec::new(), end, terminal: None, group: None })
+        let copies = vec![relay::from_program(stderr.into(), Source::Pipe, std::io::stderr(), &end)?];
+        Ok(Self { helper, channel, signals, copies, end, terminal: None, group: None })
     }
 
-    /// The helper's number, for the scope. Nobody else can have it: it is waited for here alone.
-    pub(crate) fn helper(&self) -> u32 {
-        self.helper.id()
+    /// Has PID 1 put the helper into the scope `unit`, by its number. Nobody else can have that: it is waited for here
+    /// alone. What the scope requires may take long to start; a signal that means the end is one of this, too.
+    pub(crate) fn enter(
+        &self,
+        systemd: &Systemd,
+        unit: &str,
+        settings: Vec<BusProperty>,
+    ) -> Result<JobResult, Error> {
+        let mut jobs = systemd.jobs()?;
+        jobs.start_transient(unit, &Runs::Pids(&[self.helper.id()]), settings)?;
+        loop {
+            if let Some((_, result)) = jobs.next_unless(self.signals.as_fd())? {
+                return Ok(result);
+            }
+            while let Some(signal) = self.signals.next() {
+                if ENDING.contains(&signal) {
+                    // The job is replaced by that. The helper ends with the channel.
+                    let _ = systemd.queue(Verb::Stop, unit);
+                    return Err(Error::failed(format!("interrupted by {signal} before it ran")));
+                }
+            }
+        }
     }
 
     /// Runs the command that is asked for to its end, on a terminal of its own or with three pipes.
@@ -70,8 +100,14 @@ impl Session {
         }
         let told = self.wait(is_interactive);
         // From here on signals are for us: whoever does not read what is left would keep us for ever.
-        let Self { mut helper, signals, copies, end, terminal, group, .. } = self;
+        let Self { mut helper, channel, signals, copies, end, terminal, group } = self;
         drop(signals);
+        let is_told = matches!(told, Ok(Some(_)));
+        // The helper kills the command when the channel is closed; one that has died leaves it to us.
+        drop(channel);
+        if !is_told {
+            kill(group);
+        }
         end.has_come();
         let mut is_changed = false;
         for copy in copies {
@@ -81,9 +117,6 @@ impl Session {
             pty::reset();
         }
         drop(raw);
-        if told.as_ref().is_ok_and(Option::is_none) {
-            kill(group);
-        }
         let ended = helper.wait().map_err(|e| Error::system("wait for ct-helper", e))?;
         match told? {
             Some(Event::Exited(status)) => Ok(Status::Of(u8::try_from(status).unwrap_or(u8::MAX))),

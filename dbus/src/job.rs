@@ -3,6 +3,7 @@
 //! is over before its answer is read.
 
 use std::collections::{HashMap, VecDeque};
+use std::os::fd::BorrowedFd;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -73,7 +74,7 @@ impl std::fmt::Display for JobResult {
 /// Jobs under way, of any number of units; systemd orders them.
 #[derive(Debug)]
 pub struct Jobs<'a> {
-    systemd: &'a Systemd,
+    pub(crate) systemd: &'a Systemd,
     removed: JobRemovedStream,
     /// The unit of each job that is waited for.
     pending: HashMap<OwnedObjectPath, String>,
@@ -146,7 +147,7 @@ impl Jobs<'_> {
         self.add(unit, systemd.call(verb, unit))
     }
 
-    fn add(
+    pub(crate) fn add(
         &mut self,
         unit: &str,
         call: impl Future<Output = Result<OwnedObjectPath, Error>>,
@@ -171,31 +172,48 @@ impl Jobs<'_> {
 
     /// The next unit whose job ended, and how; `None` when none is left, or at the deadline.
     pub fn next(&mut self, deadline: Option<Instant>) -> Result<Option<(String, JobResult)>, Error> {
-        block_on(async {
-            loop {
-                while let Some((job, result)) = self.ended.pop_front() {
-                    if let Some(unit) = self.pending.remove(&job) {
-                        return Ok(Some((unit, result)));
-                    }
-                }
-                if self.pending.is_empty() {
-                    return Ok(None);
-                }
-                let signalled = async { Some(self.removed.next().await) };
-                let late = async {
-                    match deadline {
-                        Some(deadline) => async_io::Timer::at(deadline).await,
-                        None => std::future::pending().await,
-                    };
-                    None
-                };
-                match signalled.or(late).await {
-                    Some(Some(signal)) => self.note(&signal)?,
-                    Some(None) => return Err(lost(&self.pending())),
-                    None => return Ok(None),
+        block_on(self.next_or(async {
+            match deadline {
+                Some(deadline) => async_io::Timer::at(deadline).await,
+                None => std::future::pending().await,
+            };
+        }))
+    }
+
+    /// The same; `None` also when there is something to read from `interrupt`, which becomes non-blocking.
+    pub fn next_unless(&mut self, interrupt: BorrowedFd<'_>) -> Result<Option<(String, JobResult)>, Error> {
+        let watched = async_io::Async::new(interrupt)
+            .map_err(|error| Error::of_call("watch for an interruption", None, error.into()))?;
+        block_on(self.next_or(async {
+            let _ = watched.readable().await;
+        }))
+    }
+
+    async fn next_or(
+        &mut self,
+        interrupt: impl Future<Output = ()>,
+    ) -> Result<Option<(String, JobResult)>, Error> {
+        let mut interrupt = pin!(interrupt);
+        loop {
+            while let Some((job, result)) = self.ended.pop_front() {
+                if let Some(unit) = self.pending.remove(&job) {
+                    return Ok(Some((unit, result)));
                 }
             }
-        })
+            if self.pending.is_empty() {
+                return Ok(None);
+            }
+            let signalled = async { Some(self.removed.next().await) };
+            let interrupted = async {
+                interrupt.as_mut().await;
+                None
+            };
+            match signalled.or(interrupted).await {
+                Some(Some(signal)) => self.note(&signal)?,
+                Some(None) => return Err(lost(&self.pending())),
+                None => return Ok(None),
+            }
+        }
     }
 
     /// The units whose jobs have not ended, by name.

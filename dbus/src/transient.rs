@@ -6,11 +6,11 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use zbus::block_on;
-use zbus::zvariant::{self, Value};
+use zbus::zvariant::{self, OwnedObjectPath, Value};
 
 use crate::connection::Systemd;
 use crate::error::Error;
-use crate::job::JobResult;
+use crate::job::{JobResult, Jobs};
 use crate::manager::Auxiliary;
 use crate::property::BusProperty;
 
@@ -35,22 +35,19 @@ impl Systemd {
         settings: Vec<BusProperty>,
         timeout: Option<Duration>,
     ) -> Result<JobResult, Error> {
-        let mut properties = settings;
-        if !properties.iter().any(|(name, _)| name == "CollectMode") {
-            properties.push(("CollectMode".to_owned(), "inactive-or-failed".to_owned().into()));
-        }
-        properties.push(runs_property(runs)?);
+        self.wait_for_job(unit, timeout, self.call_transient(unit, &all_properties(runs, settings)?))
+    }
+
+    async fn call_transient(&self, unit: &str, properties: &[BusProperty]) -> Result<OwnedObjectPath, Error> {
         let borrowed: Vec<(&str, Value<'_>)> = properties
             .iter()
             .map(|(name, value)| Ok((name.as_str(), value.try_clone()?)))
             .collect::<Result<_, zvariant::Error>>()
             .map_err(|error| Error::of_call("copy a property", None, error.into()))?;
-        self.wait_for_job(unit, timeout, async {
-            let auxiliary: &[Auxiliary<'_>] = &[];
-            let called = self.authorised("StartTransientUnit", &(unit, "fail", &borrowed, auxiliary)).await;
-            // A unit that there is not is one that this one needs.
-            called.map_err(|error| Error::of_call(format!("start {unit}"), None, error))
-        })
+        let auxiliary: &[Auxiliary<'_>] = &[];
+        let called = self.authorised("StartTransientUnit", &(unit, "fail", &borrowed, auxiliary)).await;
+        // A unit that there is not is one that this one needs.
+        called.map_err(|error| Error::of_call(format!("start {unit}"), None, error))
     }
 
     /// Changes settings of a unit that is loaded, at once; until the next boot, or for good.
@@ -68,6 +65,28 @@ impl Systemd {
         block_on(self.authorised("SetUnitProperties", &(unit, until_reboot, &borrowed)))
             .map_err(|error| Error::of_call(format!("set properties of {unit}"), Some(unit), error))
     }
+}
+
+impl Jobs<'_> {
+    /// As [`Systemd::start_transient`], and does not wait for it.
+    pub fn start_transient(
+        &mut self,
+        unit: &str,
+        runs: &Runs<'_>,
+        settings: Vec<BusProperty>,
+    ) -> Result<(), Error> {
+        let systemd = self.systemd;
+        self.add(unit, systemd.call_transient(unit, &all_properties(runs, settings)?))
+    }
+}
+
+fn all_properties(runs: &Runs<'_>, settings: Vec<BusProperty>) -> Result<Vec<BusProperty>, Error> {
+    let mut properties = settings;
+    if !properties.iter().any(|(name, _)| name == "CollectMode") {
+        properties.push(("CollectMode".to_owned(), "inactive-or-failed".to_owned().into()));
+    }
+    properties.push(runs_property(runs)?);
+    Ok(properties)
 }
 
 /// The standard input of a service.

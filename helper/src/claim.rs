@@ -111,6 +111,11 @@ impl RunDirectory {
         open_for_traversal(&self.path)
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Makes a directory for root alone.
     pub(crate) fn make(&self, name: &str, mode: u32) -> Result<PathBuf, Error> {
         let path = self.path.join(name);

@@ -2,7 +2,7 @@
 //! All that a container needs before its runtime is run, in order: its namespaces, files and control group, the hooks
 //! before it, and its config.json. The steps are the same whoever the container is started by.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ct_channel::message::Why;
 use ct_config::container::{Container, Mount, ReadyWhen};
@@ -54,7 +54,7 @@ pub(crate) struct Prepared<'a> {
     program: Program,
     rootfs: Rootfs,
     /// Claimed as long as this is held.
-    _run: RunDirectory,
+    claimed: RunDirectory,
 }
 
 impl Site {
@@ -109,7 +109,7 @@ impl Site {
             has_lxcfs,
             program,
             rootfs,
-            _run: run,
+            claimed: run,
         })
     }
 }
@@ -118,6 +118,11 @@ impl Prepared<'_> {
     /// Creates and starts the container; the pid of its init, a child of this process.
     pub(crate) fn run(&self, streams: Streams) -> Result<i32, Error> {
         self.runtime.run(&self.places, &self.identity.account, &self.cgroup, streams)
+    }
+
+    /// The run-time directory, which stays root's.
+    pub(crate) fn directory(&self) -> &Path {
+        self.claimed.path()
     }
 
     /// Why the runtime could not run its command, if it is because of that file.

@@ -5,7 +5,6 @@
 //! Standard input is a channel to ctctl, on which the request comes and the reason of a failure goes back. Detached,
 //! this is a service that hands init over as every start does. In the foreground the helper stays, see [`foreground`].
 
-mod console;
 mod foreground;
 mod surroundings;
 

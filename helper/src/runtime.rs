@@ -232,7 +232,7 @@ impl<'a> Runtime<'a> {
         let mut command = self.command(places);
         command.arg("--log").arg(files.log()).args(["--log-format", "json", "exec", "--detach"]);
         command.arg("--process").arg(files.process()).arg("--pid-file").arg(files.pid());
-        if let Some(socket) = files.console() {
+        if let Some(socket) = files.console_socket() {
             command.arg("--console-socket").arg(socket);
         }
         command.arg("--cgroup").arg(group.below_payload()).arg(&places.id);

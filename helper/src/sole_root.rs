@@ -4,7 +4,7 @@
 //! A container has it as long as /run/ct/NAME/ is there, which PID 1 makes before the helper runs and removes with the
 //! unit. A detached run says so by a file in its own such directory, and one in the foreground, which has none, by a
 //! file that it keeps locked: what a killed one leaves is nobody's, and the next one's to remove. Those who come look
-//! and say so under one lock. A container has said it before it looks, so that of it and a run that come together one
+//! and say so under one lock, a file of root's: the directory itself anybody may open, and lock. A container has said it before it looks, so that of it and a run that come together one
 //! gets it at most.
 
 use std::fs::{self, File};
@@ -15,8 +15,8 @@ use std::path::Path;
 
 use ct_config::container::Container;
 use ct_config::run::{self, RunName};
-use nix::fcntl::{Flock, FlockArg, OFlag};
-use nix::sys::stat::Mode;
+use nix::fcntl::{Flock, FlockArg, OFlag, openat};
+use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::exit::Error;
@@ -25,6 +25,9 @@ use crate::sys::retry;
 
 /// In the run-time directory of a detached run that has the root file system to itself.
 const MARK: &str = "sole";
+
+/// In the directory of all runs, as long as somebody looks; no run can have this name.
+const LOCK: &str = ".lock";
 
 /// The root file system is this process's container's.
 #[derive(Debug)]
@@ -55,13 +58,11 @@ impl SoleRoot {
             }
             (opened, _) => opened.map_err(|e| Error::system(format!("open {}", run::DIRECTORY), e))?,
         };
-        let copy = directory.try_clone().map_err(|e| Error::system("dup", e))?;
-        let looking = Flock::lock(directory, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| Error::system(format!("lock {}", run::DIRECTORY), errno))?;
+        let _looking = Looking::begin(&directory)
+            .map_err(|e| Error::system(format!("lock {}/{LOCK}", run::DIRECTORY), e))?;
         refuse_other_users(instance)?;
-        let mark =
-            mark(instance, copy).map_err(|e| Error::system(format!("write to {}", run::DIRECTORY), e))?;
-        drop(looking);
+        let mark = mark(instance, &directory)
+            .map_err(|e| Error::system(format!("write to {}", run::DIRECTORY), e))?;
         Ok(Self { mark })
     }
 }
@@ -71,6 +72,33 @@ impl Drop for SoleRoot {
         let Some(mark) = &self.mark else { return };
         // One that is gone already is what we want.
         let _ = unlinkat(&mark.directory, mark.name.as_str(), UnlinkatFlags::NoRemoveDir);
+    }
+}
+
+/// Nobody else looks meanwhile.
+struct Looking<'a> {
+    directory: &'a OwnedFd,
+    _lock: Flock<OwnedFd>,
+}
+
+impl<'a> Looking<'a> {
+    fn begin(directory: &'a OwnedFd) -> io::Result<Self> {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        loop {
+            let file = retry(|| openat(directory, LOCK, flags, Mode::S_IRUSR | Mode::S_IWUSR))?;
+            let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+            // The one who had it before has removed it, and somebody may have made the next.
+            if fstat(&*lock)?.st_nlink > 0 {
+                return Ok(Self { directory, _lock: lock });
+            }
+        }
+    }
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        // While it is ours. One that stays is the next one's.
+        let _ = unlinkat(self.directory, LOCK, UnlinkatFlags::NoRemoveDir);
     }
 }
 
@@ -127,11 +155,12 @@ fn user_behind(run: &RunName, path: &Path) -> Option<String> {
 }
 
 /// Says that this life has it. `directory` is that of all runs.
-fn mark(instance: &Instance, directory: OwnedFd) -> io::Result<Option<Mark>> {
+fn mark(instance: &Instance, directory: &OwnedFd) -> io::Result<Option<Mark>> {
     match instance {
         Instance::Container(_) => Ok(None),
         Instance::Service(run) => File::create(run.directory().join(MARK)).map(|_| None),
         Instance::Scope(run) => {
+            let directory = directory.try_clone()?;
             let name = run.to_string();
             let path = format!("/proc/self/fd/{}/{name}", directory.as_raw_fd());
             let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;

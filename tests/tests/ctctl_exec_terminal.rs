@@ -10,7 +10,67 @@ use container::{KINDS, prepare, start};
 /// A shell that says when it is there; its commands are not found in what it echoes.
 const SHELL: [&str; 8] = ["ctctl", "exec", "-it", "web", "sh", "-c", "echo u''p; exec sh", "x"];
 
+/// A runtime that says what it has of the caller's terminal, and whether it may change where it sends the new one to.
+const WATCHED: &str = r#"#!/bin/sh
+case "$*" in *" exec "*) echo exec;; *" run "*) echo run;; esac >>/srv/seen
+for fd in 0 1 2 3 4 5 6 7 8 9; do test -t $fd && echo "terminal $fd"; done >>/srv/seen
+(: </dev/tty) 2>/dev/null && echo terminal >>/srv/seen
+case "$*" in *" run "*" --console-socket "*) socket=${*#*--console-socket }; socket=${socket%% *}
+test -S "$socket" && test -w "$socket" && test ! -w "${socket%/*}" && echo socket >>/srv/seen;; esac
+exec crun "$@"
+"#;
+
+/// A runtime that sends something else than a terminal, and starts the command without one.
+const LIAR: &str = r#"#!/usr/bin/perl
+use Socket;
+my ($socket, $process, $stream, @rest);
+while (defined(my $word = shift)) {
+    if ($word eq '--console-socket') { $socket = shift; next }
+    push @rest, $word;
+    if ($word eq '--process') { $process = shift; push @rest, '/run/process.json' }
+}
+if (defined $socket) {
+    open(my $from, '<', $process) or die; open(my $to, '>', '/run/process.json') or die;
+    print $to (join('', <$from>) =~ s/"terminal":true/"terminal":false/r); close($to);
+    socket($stream, AF_UNIX, SOCK_STREAM, 0) && connect($stream, sockaddr_un($socket)) or die;
+    open(my $null, '<', '/dev/null') or die;
+    my $parts = pack('PQ', my $name = 'x', 1);
+    my $control = pack('Qiiix4', 20, SOL_SOCKET, SCM_RIGHTS, fileno($null));
+    my $message = pack('QQPQPQQ', 0, 0, $parts, 1, $control, 24, 0);
+    syscall(46, fileno($stream), $message, 0) == 1 or die;
+}
+exec 'crun', @rest;
+"#;
+
 on_every_machine! {
+    fn a_runtime_has_nothing_of_the_callers_terminal(machine: &Machine) {
+        prepare(machine);
+        machine.write_file("/usr/local/bin/crun-watched", 0o755, WATCHED);
+        machine.shell(": >/srv/seen; chmod 666 /srv/seen").succeeds();
+        start(machine, ("/usr/local/bin/crun-watched", "ct-web"), "");
+        for (verb, seen) in [("exec", "exec\n"), ("run", "run\nsocket\n")] {
+            if verb == "run" {
+                machine.stop("ct@web");
+            }
+            for options in ["-t", "-it"] {
+                machine.shell(": >/srv/seen").succeeds();
+                let terminal = Terminal::new(24, 80);
+                machine.command(["ctctl", verb, options, "web", "echo", "ran"]).on(&terminal).run().succeeds();
+                terminal.wait_for("ran");
+                assert_eq!(machine.read_file("/srv/seen"), seen, "{verb} {options}");
+            }
+        }
+    }
+
+    fn what_goes_wrong_while_it_runs_ends_the_command(machine: &Machine) {
+        prepare(machine);
+        machine.write_file("/usr/local/bin/crun-liar", 0o755, LIAR);
+        start(machine, ("/usr/local/bin/crun-liar", "root"), "");
+        let output = machine.shell("timeout -s KILL 20 ctctl exec -t web sleep 4242").exits(125);
+        assert_eq!(output.stderr, "ctctl: what the runtime sent is no terminal\n");
+        machine.wait_until("! pgrep -f '^sleep 4242' && ! pgrep -x ct-helper");
+    }
+
     fn a_terminal_has_the_callers_size_and_follows_it(machine: &Machine) {
         prepare(machine);
         for kind in KINDS {

@@ -196,6 +196,36 @@ let modes: Vec<&&str> = lines.iter().filter(|line| line.matches(':').count() > 1
         machine.shell("test ! -e /srv/rootfs/opt").succeeds();
     }
 
+    fn a_stranger_who_locks_the_directory_of_runs_holds_nobody_up(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        prepare(machine, KINDS[0], "");
+        machine.shell("useradd --system stranger; chmod 755 /run").succeeds();
+        machine.run(["ctctl", "run", "web", "true"]).succeeds();
+        let lock = ["setpriv", "--reuid=stranger", "--clear-groups", "flock", "/run/ct-run", "sleep", "1000"];
+        let _stranger = machine.command(lock).spawn();
+        machine.wait_until("! flock --nonblock /run/ct-run true");
+        machine.shell("timeout -s KILL 20 ctctl run web true").succeeds();
+        machine.shell("timeout -s KILL 20 systemctl start ct@web").succeeds();
+        machine.shell("ls -A /run/ct-run | grep . && exit 1; exit 0").succeeds();
+    }
+
+    fn one_that_waits_for_something_else_can_be_interrupted(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        prepare(machine, KINDS[0], "[depends]\nrequires = [\"slow.service\"]\n");
+        machine.write_file("/etc/systemd/system/slow.service", 0o644, "[Service]\nType=oneshot\nExecStart=sleep 1000\n");
+        machine.shell("systemctl daemon-reload; systemctl start ct.slice").succeeds();
+        for signal in ["INT", "TERM"] {
+            let running = machine.command(["ctctl", "run", "web", "true"]).spawn();
+            machine.wait_until("systemctl list-jobs --no-legend 'ct-run-web-*' | grep start");
+            // Nothing that ends it.
+            machine.shell("kill -USR1 $(pgrep -x ctctl); kill -WINCH $(pgrep -x ctctl)").succeeds();
+            machine.shell(&format!("kill -{signal} $(pgrep -x ctctl)")).succeeds();
+            let output = running.wait().exits(125);
+            assert_eq!(output.stderr, format!("ctctl: interrupted by SIG{signal} before it ran\n"));
+            machine.wait_until("! systemctl list-units --all --no-legend 'ct-run-*' | grep . && ! systemctl list-jobs --no-legend | grep ct-run && ! pgrep -x ct-helper");
+        }
+    }
+
     fn hooks_make_and_unmake_what_it_needs(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
         let hook = "#!/bin/sh\necho $CT_STAGE $CT_NAME ${CT_RUN:+run} >>/srv/said\n[ $CT_STAGE != pre_start ] || echo made >$CT_ROOTFS/made\n";

@@ -8,7 +8,6 @@ use ct_config::run::{self, Request, RunName};
 use ct_dbus::Systemd;
 use ct_dbus::job::JobResult;
 use ct_dbus::property::Kind;
-use ct_dbus::transient::Runs;
 use ct_dbus::unit::Whom;
 use nix::sys::signal::Signal;
 
@@ -41,7 +40,7 @@ pub(super) fn run(
     let session = Session::start(&["run", run.container.as_str(), run.id.as_str()], signals)?;
     let has_terminal = request.foreground.as_ref().is_some_and(|foreground| foreground.terminal.is_some());
     let scope = run.scope();
-    let ended = enter(&scope, container, session.helper(), systemd)
+    let ended = enter(&scope, container, &session, systemd)
         .and_then(|()| session.run(request, has_terminal, interactive));
     if ended.is_err() {
         // A helper that was killed may have left what only it would have ended.
@@ -53,9 +52,9 @@ pub(super) fn run(
 }
 
 /// Has PID 1 put the helper into the scope.
-fn enter(scope: &str, container: &Container, helper: u32, systemd: &Systemd) -> Result<(), Error> {
+fn enter(scope: &str, container: &Container, session: &Session, systemd: &Systemd) -> Result<(), Error> {
     let settings = properties(&run::scope_settings(container), Kind::Scope, systemd)?;
-    match systemd.start_transient(scope, &Runs::Pids(&[helper]), settings, None)? {
+    match session.enter(systemd, scope, settings)? {
         JobResult::Done => Ok(()),
         result => Err(Error::failed(format!("start {scope}: {result}"))),
     }

@@ -6,13 +6,15 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use ct_channel::Channel;
-use ct_channel::message::{Event, Order, Why};
+use ct_channel::message::{Event, Why};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::files::ExecFiles;
 use super::{Inside, NotRun};
+use crate::console::Console;
 use crate::exit::{Error, in_small_letters};
 use crate::job::until;
+use crate::orders::{self, Heard};
 use crate::runtime::Runtime;
 use crate::sys::{self, Change, Signals};
 
@@ -28,14 +30,6 @@ pub(super) struct Command {
     pid: i32,
     pidfd: OwnedFd,
     has_terminal: bool,
-}
-
-/// What `ctctl` has said.
-struct Heard {
-    /// To be sent to the command.
-    signals: Vec<i32>,
-    /// It has died.
-    is_gone: bool,
 }
 
 impl Command {
@@ -57,7 +51,7 @@ impl Command {
         if !status.success() {
             return Err(failed(files.complaint().unwrap_or_else(|| status.to_string())));
         }
-        if files.listener().is_some() && !has_terminal {
+        if files.console().is_some() && !has_terminal {
             return Err(failed("it has sent no terminal".to_owned()));
         }
         let pid = Runtime::adopt(&files.pid(), &inside.cgroup).map_err(failed)?;
@@ -73,7 +67,13 @@ impl Command {
         let stop = Signals::catch(&[libc::SIGTERM]).ok();
         let mut deadline = None;
         let mut is_listening = true;
+        let mut heard = orders::already_here(channel);
         loop {
+            heard.signals.drain(..).for_each(|signal| self.signal(signal));
+            if heard.is_gone && is_listening {
+                is_listening = false;
+                self.kill(inside);
+            }
             let stop_fd = stop.as_ref().map_or(self.pidfd.as_fd(), AsFd::as_fd);
             let channel_fd = if is_listening { channel.as_fd() } else { self.pidfd.as_fd() };
             let ready = ready(&[self.pidfd.as_fd(), stop_fd, channel_fd], until(deadline));
@@ -92,12 +92,7 @@ impl Command {
                 deadline = None;
             }
             if is_listening && ready.get(2) == Some(&true) {
-                let heard = hear(channel);
-                heard.signals.iter().for_each(|signal| self.signal(*signal));
-                if heard.is_gone {
-                    is_listening = false;
-                    self.kill(inside);
-                }
+                heard = orders::hear(channel);
             }
         }
     }
@@ -151,20 +146,16 @@ fn wait_for_runtime(
     let failed = |e: std::io::Error| NotRun::from(Error::system("wait for the runtime", e));
     let pidfd = sys::pidfd_open(runtime.id().cast_signed()).map_err(failed)?;
     let mut has_terminal = false;
+    // Along with the request.
+    refuse_the_interrupted(&orders::already_here(channel))?;
     loop {
-        let listener = files.listener().filter(|_| !has_terminal).unwrap_or(pidfd.as_fd());
+        let listener = files.console().filter(|_| !has_terminal).map_or(pidfd.as_fd(), AsFd::as_fd);
         let ready = ready(&[channel.as_fd(), listener, pidfd.as_fd()], PollTimeout::NONE);
         if ready.first() == Some(&true) {
-            let heard = hear(channel);
-            if let Some(signal) = heard.signals.iter().find(|signal| ENDING.contains(signal)) {
-                return Err(NotRun::because(format!("interrupted by signal {signal} before it ran")));
-            }
-            if heard.is_gone {
-                return Err(NotRun::because("nobody waits for it any more"));
-            }
+            refuse_the_interrupted(&orders::hear(channel))?;
         }
-        if !has_terminal && files.listener().is_some() && ready.get(1) == Some(&true) {
-            has_terminal = pass_on_terminal(inside, files, channel)?;
+        if let Some(console) = files.console().filter(|_| !has_terminal && ready.get(1) == Some(&true)) {
+            has_terminal = pass_on_terminal(inside, console, channel)?;
         }
         if ready.get(2) == Some(&true) {
             return Ok(has_terminal);
@@ -172,9 +163,16 @@ fn wait_for_runtime(
     }
 }
 
-fn pass_on_terminal(inside: &Inside<'_>, files: &ExecFiles, channel: &Channel) -> Result<bool, NotRun> {
+fn refuse_the_interrupted(heard: &Heard) -> Result<(), NotRun> {
+    if let Some(signal) = heard.signals.iter().find(|signal| ENDING.contains(signal)) {
+        return Err(NotRun::because(format!("interrupted by signal {signal} before it ran")));
+    }
+    if heard.is_gone { Err(NotRun::because("nobody waits for it any more")) } else { Ok(()) }
+}
+
+fn pass_on_terminal(inside: &Inside<'_>, console: &Console, channel: &Channel) -> Result<bool, NotRun> {
     let name = inside.runtime.name();
-    let master = match files.accept(&inside.account) {
+    let master = match console.accept(&inside.account) {
         Ok(Some(master)) => master,
         Err(e) if e.kind() != std::io::ErrorKind::WouldBlock => {
             let reason = in_small_letters(&e.to_string());
@@ -194,19 +192,5 @@ fn ready(fds: &[BorrowedFd<'_>], timeout: PollTimeout) -> Vec<bool> {
         Ok(_) => fds.iter().map(|fd| fd.any().unwrap_or(false)).collect(),
         // Interrupted, or out of memory for a moment: looked at again.
         Err(_) => Vec::new(),
-    }
-}
-
-/// All that has come. What has been read already poll(2) does not tell of.
-fn hear(channel: &mut Channel) -> Heard {
-    let mut heard = Heard { signals: Vec::new(), is_gone: false };
-    let mut next = channel.receive::<Order>();
-    loop {
-        match next {
-            Ok(Some((Order::Signal(signal), _))) => heard.signals.push(signal),
-            Ok(None) if !heard.signals.is_empty() => return heard,
-            Ok(None) | Err(_) => return Heard { is_gone: true, ..heard },
-        }
-        next = channel.received();
     }
 }

@@ -9,22 +9,23 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
 
 use ct_channel::Channel;
-use ct_channel::message::{Event, Order, Why};
+use ct_channel::message::{Event, Why};
 use ct_config::container::Container;
 use ct_config::run::{Foreground, Request, RunName};
 use ct_config::settings::stop_signal;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::console::Console;
 use super::{surroundings, tell, why};
 use crate::cgroup;
 use crate::claim::RunDirectory;
+use crate::console::Console;
 use crate::control;
 use crate::exit::{At, Error, Failure, Step};
 use crate::hooks::{Moment, Stage};
 use crate::instance::Instance;
 use crate::journal::Journal;
+use crate::orders;
 use crate::prepare::{Prepared, Site};
 use crate::read;
 use crate::reaper::{End, Init};
@@ -113,12 +114,14 @@ fn start(prepared: &Prepared<'_>, foreground: &Foreground, channel: &Channel) ->
         nix::sys::prctl::set_child_subreaper(true)
             .map_err(|e| Error::system("prctl(PR_SET_CHILD_SUBREAPER)", e))
             .and_then(|()| {
-                let console = Console::listen(prepared, foreground.terminal.is_some())?;
-                let console_socket = console.as_ref().map(Console::path);
+                let account = &prepared.identity.account;
+                let listen = |_size| Console::listen(prepared.directory(), account);
+                let console = foreground.terminal.map(listen).transpose()?;
+                let console_socket = console.as_ref().map(|console| console.path().to_owned());
                 let streams = Streams { stdin: Stdio::inherit(), console_socket };
                 let pid = prepared.run(streams)?;
                 if let Some(console) = console {
-                    let master = console.receive()?;
+                    let master = console.sent(account)?;
                     let told = channel.send(&Event::Terminal, &[master.as_fd()]);
                     told.map_err(|e| Error::system("hand the terminal over", e))?;
                 }
@@ -138,7 +141,17 @@ fn wait(
     let failed = |e| Error::system("wait for the container's init", e);
     let _ = channel.send(&Event::Started(prepared.cgroup.payload_on_host()), &[]);
     let mut is_alone = false;
+    // Along with the request.
+    let mut heard = orders::already_here(channel);
     loop {
+        for signal in heard.signals.drain(..) {
+            let _ = sys::send_signal(&pidfd, signal);
+        }
+        // ctctl has ended, and nobody waits for this any more.
+        if heard.is_gone && !is_alone {
+            is_alone = true;
+            prepared.cgroup.kill_payload();
+        }
         let mut fds = vec![
             PollFd::new(pidfd.as_fd(), PollFlags::POLLIN),
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
@@ -165,16 +178,7 @@ fn wait(
             }
         }
         if is_ready.get(2) == Some(&true) {
-            let mut order = channel.receive::<Order>();
-            // ctctl has ended, and nobody waits for this any more.
-            if !matches!(order, Ok(Some(_))) {
-                is_alone = true;
-                prepared.cgroup.kill_payload();
-            }
-            while let Ok(Some((Order::Signal(signal), _))) = order {
-                let _ = sys::send_signal(&pidfd, signal);
-                order = channel.received();
-            }
+            heard = orders::hear(channel);
         }
     }
 }
