@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ct_config::container::{AccountName, Container};
 use ct_config::host::Host;
@@ -13,12 +13,13 @@ use ct_config::name::{ConfigName as _, ContainerName};
 use ct_config::pod::Pods;
 use ct_config::problem::Problem;
 use ct_generator::enabled::Links;
+use ct_generator::output::DROP_IN;
 use serde::Serialize;
 
 use crate::context::Context;
 
 /// Where the generator writes.
-const GENERATED: &str = "run/systemd/generator";
+pub(crate) const GENERATED: &str = "/run/systemd/generator";
 
 /// What is between the config of a container and the settings that systemd has of it, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -195,7 +196,8 @@ impl<'c> Configs<'c> {
     }
 
     fn drop_in_path(&self, name: &ContainerName) -> PathBuf {
-        self.context.root().join(GENERATED).join(format!("ct@{name}.service.d/50-ct.conf"))
+        let drop_in = format!("{GENERATED}/{}.d/{DROP_IN}", name.unit());
+        self.context.on_disk(Path::new(&drop_in))
     }
 
     /// Whether a problem is that the file is not this user's to read.

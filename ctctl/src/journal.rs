@@ -17,7 +17,6 @@ pub fn says_that_init_ended(invocation: &str) -> bool {
     let mut command = Command::new("journalctl");
     command.args(["--quiet", "--no-pager", "--output=cat", "--boot", "--lines=1"]);
     command.args([format!("MESSAGE_ID={INIT_ENDED}"), said_by_helper(invocation), ROOT.to_owned()]);
-    sync();
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     output.is_ok_and(|output| !output.stdout.is_empty())
 }
@@ -31,8 +30,9 @@ fn said_by_helper(invocation: &str) -> String {
 /// Fields are what the sender says, but for those that journald adds.
 const ROOT: &str = "_UID=0";
 
-/// Has journald write down what has been said until now; root alone may ask for it.
-fn sync() {
+/// Has journald write down what has been said until now, before lines are read that have just been said. Root alone may ask
+/// for it; it waits for the disk, so that once for all containers is enough.
+pub fn sync() {
     if nix::unistd::geteuid().is_root() {
         let mut command = Command::new("journalctl");
         let quiet = command.arg("--sync").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -60,7 +60,6 @@ pub fn last_lines(unit: &str, invocation: &str, count: usize) -> Vec<String> {
             ROOT.to_owned(),
         ]);
     }
-    sync();
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     let Ok(output) = output else { return Vec::new() };
     output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(safe_bytes).collect()

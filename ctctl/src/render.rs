@@ -13,14 +13,12 @@ use ct_generator::Severity;
 use serde_json::json;
 
 use crate::check::{Given, drop_ins, line, survey};
+use crate::configs::GENERATED;
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Status;
 use crate::names::resolve_configured;
 use crate::output::{print, print_json, safe};
-
-/// Where systemd has its generators write.
-const GENERATED: &str = "/run/systemd/generator";
 
 /// Show what ct-generator makes of a config: drop-ins and links
 ///

@@ -9,10 +9,9 @@ use clap::Args;
 use ct_config::container::Container;
 use ct_config::host::Host;
 use ct_config::name::ContainerName;
-use ct_config::run::{self, Request, RunId, RunName, RunSettings};
+use ct_config::run::{self, Request, RunName, RunSettings};
 use ct_dbus::Systemd;
 use ct_dbus::property::{BusProperty, Kind, bus_properties, known};
-use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -20,6 +19,7 @@ use crate::exit::Status;
 use crate::names;
 use crate::output::safe;
 use crate::pty;
+use crate::scope::random_id;
 
 /// Run a command with a container's config, in a container of its own
 ///
@@ -144,12 +144,6 @@ fn try_run(arguments: &RunArguments, context: &Context) -> Result<Status, Error>
             foreground::run(&asked, &container, signals, systemd)
         }
     }
-}
-
-fn random_id() -> Result<RunId, Error> {
-    let mut id = [0; 4];
-    getrandom(&mut id, GetRandomFlags::empty()).map_err(|e| Error::system("getrandom", e))?;
-    Ok(RunId::new(u32::from_ne_bytes(id)))
 }
 
 /// `KEY=VALUE`, or `KEY` with the value that it has for us, if any.

@@ -6,6 +6,7 @@
 //! mean another one, and it does nothing outside of the scope.
 
 use ct_config::name::ContainerName;
+use ct_config::run::RunId;
 use ct_dbus::Systemd;
 use ct_dbus::job::JobResult;
 use ct_dbus::property::BusProperty;
@@ -18,6 +19,13 @@ use crate::session::Session;
 /// stop, which waits for it.
 const STOP_TIMEOUT: u64 = 5_000_000;
 
+/// An id for what a container's name alone does not tell from others.
+pub(crate) fn random_id() -> Result<RunId, Error> {
+    let mut id = [0; 4];
+    getrandom(&mut id, GetRandomFlags::empty()).map_err(|e| Error::system("getrandom", e))?;
+    Ok(RunId::new(u32::from_ne_bytes(id)))
+}
+
 /// A scope to be.
 #[derive(Debug)]
 pub struct Scope {
@@ -28,15 +36,13 @@ pub struct Scope {
 impl Scope {
     /// `ct-KIND-NAME-ID.scope`, with an id that no other has. The longest container's name leaves room enough.
     pub fn new(kind: &str, container: &ContainerName, description: &str, slice: &str) -> Result<Self, Error> {
-        let mut id = [0; 4];
-        getrandom(&mut id, GetRandomFlags::empty()).map_err(|e| Error::system("getrandom", e))?;
-        let id = u32::from_ne_bytes(id);
+        let id = random_id()?;
         let settings = vec![
             ("Description".to_owned(), description.to_owned().into()),
             ("Slice".to_owned(), slice.to_owned().into()),
             ("TimeoutStopUSec".to_owned(), STOP_TIMEOUT.into()),
         ];
-        Ok(Self { name: format!("ct-{kind}-{container}-{id:08x}.scope"), settings })
+        Ok(Self { name: format!("ct-{kind}-{container}-{}.scope", id.as_str()), settings })
     }
 
     /// Its unit's name.

@@ -12,6 +12,7 @@ use crate::configs::{Configs, Verdict};
 use crate::context::Context;
 use crate::error::Error;
 use crate::exit::Status;
+use crate::journal;
 use crate::names::resolve;
 use crate::output::{print, print_json, safe};
 use crate::phase::Phase;
@@ -43,6 +44,9 @@ pub fn status(arguments: &StatusArguments, context: &Context) -> Result<Status, 
     context.systemd()?;
     let configs = context.host().is_none().then(|| Configs::read(context));
     let mut reports = Vec::with_capacity(arguments.names.len());
+    if context.host().is_none() {
+        journal::sync();
+    }
     let mut status = Status::Done;
     for name in &arguments.names {
         let gathered = resolve(name, context)

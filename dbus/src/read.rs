@@ -65,7 +65,7 @@ impl Systemd {
         let failed = |error| Error::of_call("look at a job", None, error);
         block_on(async {
             let interface = Some("org.freedesktop.systemd1.Job");
-            let call = self.connection.call_method(Some(SYSTEMD), job, interface, "GetBefore", &());
+            let call = self.connection.call_method(Some(self.destination), job, interface, "GetBefore", &());
             call.await?.body().deserialize::<Vec<QueuedJob>>()
         })
         .map_err(failed)
@@ -84,7 +84,7 @@ impl Systemd {
                 && let Some((number, (_, path, (interface, property)))) = rest.next()
             {
                 let question = Message::method_call(*path, "Get")?
-                    .destination(SYSTEMD)?
+                    .destination(self.destination)?
                     .interface("org.freedesktop.DBus.Properties")?
                     .build(&(format!("{SYSTEMD}.{interface}"), property))?;
                 asked.insert(question.primary_header().serial_num(), number);

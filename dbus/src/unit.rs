@@ -100,18 +100,17 @@ impl Systemd {
             .map_err(|error| Error::of_call("list units", None, error))
     }
 
+    /// What one unit's properties are asked of.
+    pub(crate) async fn properties_of(&self, unit: &str) -> zbus::Result<PropertiesProxy<'static>> {
+        let path = self.manager.load_unit(unit).await?;
+        PropertiesProxy::builder(&self.connection).destination(self.destination)?.path(path)?.build().await
+    }
+
     /// The properties of one unit: those that all units have and those of its own kind, `Service` or `Slice`.
     pub fn unit(&self, name: &str) -> Result<Unit, Error> {
         let failed = |error| Error::of_call(format!("look at {name}"), Some(name), error);
         block_on(async {
-            let path = self.manager.load_unit(name).await.map_err(failed)?;
-            let object = PropertiesProxy::builder(&self.connection)
-                .destination(self.destination)
-                .and_then(|builder| builder.path(path))
-                .map_err(failed)?
-                .build()
-                .await
-                .map_err(failed)?;
+            let object = self.properties_of(name).await.map_err(failed)?;
             let kind = name.rsplit('.').next().unwrap_or_default();
             let mut properties = Properties::new();
             for interface in ["Unit".to_owned(), capitalised(kind)] {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use futures_lite::{FutureExt as _, StreamExt as _};
 use zbus::block_on;
-use zbus::fdo::{PropertiesChanged, PropertiesChangedStream, PropertiesProxy};
+use zbus::fdo::{PropertiesChanged, PropertiesChangedStream};
 
 use crate::connection::Systemd;
 use crate::error::Error;
@@ -25,14 +25,7 @@ impl Systemd {
     pub fn watch(&self, unit: &str) -> Result<Watch, Error> {
         let failed = |error| Error::of_call(format!("watch {unit}"), Some(unit), error);
         block_on(async {
-            let path = self.manager.load_unit(unit).await.map_err(failed)?;
-            let object = PropertiesProxy::builder(&self.connection)
-                .destination(self.destination)
-                .and_then(|builder| builder.path(path))
-                .map_err(failed)?
-                .build()
-                .await
-                .map_err(failed)?;
+            let object = self.properties_of(unit).await.map_err(failed)?;
             let changed = object.receive_properties_changed().await.map_err(failed)?;
             // systemd sends signals only while somebody has asked for them. A second time is refused, and no harm.
             let _ = self.manager.subscribe().await;

@@ -60,7 +60,7 @@ pub(crate) fn exec(name: &str, journal: Journal) -> Result<i32, Error> {
     let mut channel = Channel::from(stdin);
     // Whoever types Ctrl-C means the command, and `ctctl` passes that on. It is no failure to lead a session already.
     let _ = nix::unistd::setsid();
-    sys::usual_signals().map_err(|e| Error::system("sigaction", e))?;
+    sys::default_signals().map_err(|e| Error::system("sigaction", e))?;
     let by_hand = |_no_socket| {
         Error::Usage(format!("`ct-helper exec` is what ctctl runs; use `ctctl exec {name} COMMAND`"))
     };

@@ -61,8 +61,8 @@ pub(crate) fn fail_writes_beyond_the_limit() -> io::Result<()> {
     Ok(())
 }
 
-/// The default action for every signal, and none blocked: whatever the caller had, children of a service begin so. To
-/// SIGPIPE std has seen for this process, and [`Command`] does for its children.
+/// The default action for every signal, and none blocked, whatever the caller has made of them: all of that would be passed
+/// on to a program that is run. To SIGPIPE std has seen for this process, and [`Command`] does for its children.
 pub(crate) fn default_signals() -> io::Result<()> {
     for signal in 1..=libc::SIGRTMAX() {
         // The C library keeps some to itself, and two cannot be changed.
@@ -313,17 +313,6 @@ pub(crate) fn limit_before_exec(command: &mut Command, limits: Vec<(Resource, u6
     };
     // SAFETY: runs between fork and exec; setrlimit(2) and getrlimit(2) of numbers that the closure owns, nothing allocates or locks.
     unsafe { command.pre_exec(limit) };
-}
-
-/// Undoes what the caller of this process may have made of signals: none is blocked, and none ignored but SIGPIPE, which
-/// [`Command`] sees to. All of that would be passed on to a program that is run.
-pub(crate) fn usual_signals() -> io::Result<()> {
-    SigSet::empty().thread_set_mask()?;
-    for signal in (1..=libc::SIGRTMAX()).filter(|signal| *signal != libc::SIGPIPE) {
-        // SAFETY: the default action is no code of ours. The few that have no other refuse.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
-    Ok(())
 }
 
 /// Ends this process the way the container's init ended, so that PID 1 sees its status and not ours.

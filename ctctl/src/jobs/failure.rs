@@ -24,6 +24,9 @@ pub(super) fn explain(unit: &str, result: &JobResult, failures: &[(String, JobRe
         JobResult::Dependency => culprits(unit, failures, systemd),
         _ => vec![unit.to_owned()],
     };
+    if context.host().is_none() {
+        journal::sync();
+    }
     for culprit in &culprits {
         let state = systemd.unit(culprit).unwrap_or_default();
         if culprit != unit {

@@ -58,6 +58,7 @@ pub(super) fn run(
         Some(Event::Failed { why, reason }) => Error::Failed { reason, status: status_of(why) },
         _ => {
             let invocation = systemd.unit(&unit).map(|unit| unit.invocation()).unwrap_or_default();
+            journal::sync();
             for line in journal::last_lines(&unit, &invocation, LINES) {
                 eprintln!("  {line}");
             }
