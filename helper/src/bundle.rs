@@ -143,7 +143,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
 
     let mut process = spec.process().clone().unwrap_or_default();
     let capabilities = set_process(&mut process, container, &parts.rootfs.directory, own_config)?;
-    if runtime.raises_open_files() {
+    if runtime.family.raises_open_files() {
         repeat_open_files(&mut process)?;
     }
     set_terminal(&mut process, parts.terminal)?;
@@ -152,7 +152,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
         process.user_mut().set_umask(Some(parts.umask));
     }
     // Groups that nobody asked for by name.
-    let implied_groups = parts.identity.account.is_root() || !runtime.insists_on_being_root();
+    let implied_groups = parts.identity.account.is_root() || !runtime.family.insists_on_being_root();
     if !implied_groups && container.process.groups.is_empty() {
         process.user_mut().set_additional_gids(None);
     }
@@ -184,7 +184,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     }
     mounts::add(&mut all_mounts, &parts.mounts)?;
     let node_rules = devices::add(&mut linux, &mut all_mounts, &container.security.devices, ids.is_some())?;
-    if runtime.refuses_devices() && !node_rules.is_empty() {
+    if runtime.family.refuses_devices() && !node_rules.is_empty() {
         linux.set_resources(Some(devices::with_rules(linux.resources().clone(), node_rules)));
     }
     spec.set_mounts(Some(all_mounts));

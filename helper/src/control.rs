@@ -24,7 +24,8 @@ use crate::instance::Instance;
 use crate::job::Finished;
 use crate::journal::Journal;
 use crate::read;
-use crate::runtime::{Places, Runtime};
+use crate::runtime::Runtime;
+use crate::runtime::places::Places;
 use crate::sys;
 
 /// systemd's DefaultTimeoutStopSec=.

@@ -30,7 +30,8 @@ use crate::exec::started::Command;
 use crate::exit::{Error, Failure, Step};
 use crate::instance::Instance;
 use crate::journal::Journal;
-use crate::runtime::{Places, Runtime};
+use crate::runtime::Runtime;
+use crate::runtime::places::Places;
 use crate::{claim, identity, read, sys};
 
 /// Why there is no end of the command to tell.
@@ -93,7 +94,7 @@ fn run(
     }
     claim::reopen(&container, &instance)?;
     let places = Places::of(&instance, &account)?;
-    let drops_groups = !account.is_root() && runtime.insists_on_being_root();
+    let drops_groups = !account.is_root() && runtime.family.insists_on_being_root();
     let process = process::render(request, &root, &places, drops_groups)?;
     program::check(&root, &process)?;
     let files = ExecFiles::make(&instance, &account, &process)?;

@@ -17,7 +17,8 @@ use crate::instance::Instance;
 use crate::job::{Job, Output};
 use crate::journal::Journal;
 use crate::notify;
-use crate::runtime::{Places, SEARCH_PATH};
+use crate::runtime::call::SEARCH_PATH;
+use crate::runtime::places::Places;
 
 /// What systemd tells of the end of a service, passed on to hooks (systemd.exec(5), "Environment Variables Set or
 /// Propagated by the Service Manager").

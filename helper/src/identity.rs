@@ -48,7 +48,7 @@ fn id_maps(
     account: &Account,
     runtime: &Runtime<'_>,
 ) -> Result<Option<SubordinateIds>, Error> {
-    let insists = !account.is_root() && runtime.insists_on_being_root();
+    let insists = !account.is_root() && runtime.family.insists_on_being_root();
     match &container.idmap {
         None if account.is_root() => Ok(None),
         None | Some(IdMap::Auto) => {

@@ -11,7 +11,8 @@ use crate::account::Account;
 use crate::cgroup::UnitCgroup;
 use crate::exit::Error;
 use crate::job::{Finished, Job, Output};
-use crate::runtime::{Places, Runtime};
+use crate::runtime::Runtime;
+use crate::runtime::places::Places;
 
 /// What it takes.
 #[derive(Debug)]

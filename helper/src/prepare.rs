@@ -19,7 +19,8 @@ use crate::message::Message;
 use crate::program::Program;
 use crate::ready::notify_socket::NotifySocket;
 use crate::rootfs::{self, Rootfs};
-use crate::runtime::{Places, Runtime, Streams};
+use crate::runtime::Runtime;
+use crate::runtime::places::{Places, Streams};
 use crate::{hooks, lxcfs, mounts, pod, small_init};
 
 /// Where a container is made, in a mount namespace that nobody else sees into.
@@ -96,7 +97,7 @@ impl Site {
         };
         let spec = bundle::assemble(parts).at(Step::Bundle)?;
         let places = Places::make(&run, &instance, &identity.account).at(Step::Bundle)?;
-        bundle::write(&spec, &places.bundle, &identity.account).at(Step::Bundle)?;
+        runtime.write_config(&spec, &places, &identity.account).at(Step::Bundle)?;
 
         let (has_lxcfs, program) = (lxcfs::is_among(&wanted), Program::of(&spec));
         Ok(Prepared {

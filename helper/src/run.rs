@@ -20,7 +20,7 @@ use crate::instance::Instance;
 use crate::journal::Journal;
 use crate::prepare::{Prepared, Site};
 use crate::reaper::{self, Started};
-use crate::runtime::Streams;
+use crate::runtime::places::Streams;
 use crate::sole_root::SoleRoot;
 use crate::start::Outcome;
 use crate::{cgroup, handover, read, rootfs, sys};

@@ -11,7 +11,7 @@ use crate::journal::Journal;
 use crate::prepare::Site;
 use crate::ready::{self, Waited};
 use crate::reaper::{self, End, Started};
-use crate::runtime::Streams;
+use crate::runtime::places::Streams;
 use crate::sole_root::SoleRoot;
 use crate::{cgroup, handover, lxcfs, read, rootfs, sys};
 

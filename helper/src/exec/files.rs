@@ -12,7 +12,7 @@ use crate::account::Account;
 use crate::console::Console;
 use crate::exit::Error;
 use crate::instance::Instance;
-use crate::runtime::{last_error, read_untrusted};
+use crate::runtime::said::{last_error, read_untrusted};
 
 /// The directory. It is the account's, and so is all that is in there.
 #[derive(Debug)]

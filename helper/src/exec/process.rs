@@ -14,7 +14,7 @@ use oci_spec::runtime::{BoxBuilder, Process, Spec, User, UserBuilder};
 use super::NotRun;
 use crate::bundle::malformed;
 use crate::exit::Error;
-use crate::runtime::Places;
+use crate::runtime::places::Places;
 use crate::{confined, container_user, env_file};
 
 /// Variables by which the container's init speaks to ct, and nobody else shall.

@@ -15,7 +15,7 @@ use crate::console::Console;
 use crate::exit::{Error, in_small_letters};
 use crate::job::until;
 use crate::orders::{self, Heard};
-use crate::runtime::Runtime;
+use crate::runtime::adoption::adopt;
 use crate::sys::{self, Change, Signals};
 
 /// What a command has after the scope's stop was asked for, before it and all that it started are killed.
@@ -54,7 +54,7 @@ impl Command {
         if files.console().is_some() && !has_terminal {
             return Err(failed("it has sent no terminal".to_owned()));
         }
-        let pid = Runtime::adopt(&files.pid(), &inside.cgroup).map_err(failed)?;
+        let pid = adopt(&files.pid(), &inside.cgroup).map_err(failed)?;
         let pidfd = sys::pidfd_open(pid).map_err(|e| Error::system("pidfd_open", e))?;
         // Whoever waits for it finds out by the end of the channel.
         let _ = channel.send(&Event::Started(inside.group.path().to_owned()), &[]);

@@ -29,7 +29,7 @@ use crate::orders;
 use crate::prepare::{Prepared, Site};
 use crate::read;
 use crate::reaper::{End, Init};
-use crate::runtime::Streams;
+use crate::runtime::places::Streams;
 use crate::sole_root::SoleRoot;
 use crate::sys::{self, Signals};
 

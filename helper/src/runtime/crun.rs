@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! crun(1).
+
+use std::process::Command;
+
+use super::call::Call;
+use super::family::Family;
+
+/// crun attaches a program of its own for devices only where config.json has rules, and wants CAP_SYS_RESOURCE for it:
+/// it is told none.
+#[derive(Debug)]
+pub(super) struct Crun;
+
+impl Family for Crun {
+    /// Its default cgroup manager depends on how it was built; PID 1 has made our cgroup already.
+    fn program(&self, call: &Call<'_>) -> Command {
+        let mut command = call.program();
+        command.arg("--root").arg(call.places.state.join("containers")).arg("--cgroup-manager=cgroupfs");
+        command
+    }
+}
