@@ -4,7 +4,8 @@
 # when the standard input ends: when the Machine is dropped, or when the test dies of whatever cause.
 #
 #   boot.sh guard GROUP LOWER DIR     GROUP: cgroup to make; LOWER: the root, left as it is;
-#                                     DIR/seed: files for the machine; DIR/notify: socket that hears READY=1
+#                                     DIR/seed: files for the machine; DIR/notify: socket that hears READY=1;
+#                                     DIR/layers: names and directories of layers for containers
 #
 # Prints PID 1 as the host counts. Each stage runs the next: guard (stays) > enter > start > inside (becomes PID 1).
 set -eu
@@ -34,7 +35,7 @@ guard)
     sleep 0.01
   done
   wait || true
-  rm -rf "$dir/seed" "$dir/root" "$dir/notify"
+  rm -rf "$dir/seed" "$dir/root" "$dir/notify" "$dir/layers"
   [ ! -d "$group" ]
   ;;
 
@@ -108,6 +109,11 @@ inside)
   # An overlay cannot be the upper layer of another one: container roots and layers live on a plain file system.
   mount -t tmpfs -o mode=755 tmpfs srv
   mount -t tmpfs -o mode=755 tmpfs var/lib/ct
+  while read -r layer directory; do
+    mkdir -p "var/lib/ct/layers/$layer"
+    mount --bind "$directory" "var/lib/ct/layers/$layer"
+    mount -o remount,bind,ro "var/lib/ct/layers/$layer"
+  done <"$dir/layers"
   touch run/host/notify
   mount --bind "$dir/notify" run/host/notify
   cp -a "$dir/seed/." .

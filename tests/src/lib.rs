@@ -49,7 +49,7 @@ pub use inside::Inside;
 pub use leaks::Snapshot;
 pub use machine::Machine;
 pub use preparation::Preparation;
-pub use root::Root;
+pub use root::{Root, System};
 pub use skip::{test_name, unless_skipped};
 pub use terminal::Terminal;
 pub use tracer::{Fault, Point, Trace};

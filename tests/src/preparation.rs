@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The boot of a machine, and what it may be told before.
 
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
@@ -15,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::root::results_dir;
 use crate::seed::Seed;
-use crate::{Machine, Root};
+use crate::{Machine, Root, System};
 
 /// Far above the half second of a boot, since many machines may share two processors.
 const BOOT_DEADLINE: Duration = Duration::from_secs(60);
@@ -26,12 +27,19 @@ pub struct Preparation {
     root: Root,
     name: String,
     seed: Seed,
+    layers: Vec<System>,
     may_be_degraded: bool,
 }
 
 impl Preparation {
     pub(crate) fn new(root: Root, name: &str) -> Self {
-        Preparation { root, name: name.to_owned(), seed: Seed::default(), may_be_degraded: false }
+        Preparation {
+            root,
+            name: name.to_owned(),
+            seed: Seed::default(),
+            layers: Vec::new(),
+            may_be_degraded: false,
+        }
     }
 
     /// Puts a file there, with the directories above it.
@@ -54,6 +62,12 @@ impl Preparation {
     /// Makes a root filesystem of busybox there.
     pub fn busybox_rootfs(mut self, path: impl AsRef<Path>) -> Self {
         self.seed.busybox_rootfs.push(path.as_ref().to_owned());
+        self
+    }
+
+    /// Has a Debian there, `/var/lib/ct/layers/NAME` with its [`System::name`], read-only.
+    pub fn layer(mut self, system: System) -> Self {
+        self.layers.push(system);
         self
     }
 
@@ -100,6 +114,7 @@ impl Preparation {
             _ => Err(error),
         })?;
         self.seed.fill(&dir.join("seed"))?;
+        self.list_layers(&dir.join("layers"))?;
         let opened = File::open(&dir)?;
         // Through a descriptor, as a socket's path has room for 108 bytes only.
         let ready = UnixDatagram::bind(format!("/proc/self/fd/{}/notify", opened.as_raw_fd()))?;
@@ -124,6 +139,18 @@ impl Preparation {
             Ok(pid) => Ok((machine.with_pid(pid), ready)),
             Err(_) => Err(std::io::Error::other(machine.console())),
         }
+    }
+}
+
+impl Preparation {
+    /// One line for each, `NAME DIRECTORY`, for boot.sh.
+    fn list_layers(&self, file: &Path) -> std::io::Result<()> {
+        let mut lines = String::new();
+        for layer in &self.layers {
+            let directory = layer.directory().map_err(std::io::Error::other)?;
+            writeln!(lines, "{} {}", layer.name(), directory.display()).expect("a string takes all");
+        }
+        fs::write(file, lines)
     }
 }
 

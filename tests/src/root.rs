@@ -13,6 +13,9 @@ use rustix::fs::{FlockOperation, flock};
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,crun,runc,busybox-static,uidmap,strace,procps,iproute2,\
                         podman,conmon,netavark,catatonit,lxcfs,polkitd,openssh-client,dropbear-bin";
 
+/// The packages of a Debian that boots in a container.
+const SYSTEM_PACKAGES: &str = "systemd,systemd-sysv,dbus,login";
+
 /// A root directory to boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Root {
@@ -42,6 +45,45 @@ impl Root {
     }
 }
 
+/// A Debian with systemd for a container to boot, see [`Preparation::layer`](crate::Preparation::layer).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// Debian 12 with systemd 252, made once by mmdebstrap(1).
+    Debian12,
+    /// The root of [`Root::Debian13`].
+    Debian13,
+}
+
+impl System {
+    /// Every one, for tests that loop.
+    #[must_use]
+    pub fn all() -> [System; 2] {
+        [System::Debian12, System::Debian13]
+    }
+
+    /// Its name as a layer.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            System::Debian12 => "debian12",
+            System::Debian13 => "debian13",
+        }
+    }
+
+    /// The directory, made if need be; or what is missing for it.
+    pub(crate) fn directory(self) -> Result<PathBuf, String> {
+        static DEBIAN12: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        match self {
+            System::Debian12 => DEBIAN12
+                .get_or_init(|| {
+                    cached("bookworm", SYSTEM_PACKAGES, |dir| mmdebstrap("bookworm", SYSTEM_PACKAGES, dir))
+                })
+                .clone(),
+            System::Debian13 => Root::Debian13.lower(),
+        }
+    }
+}
+
 /// `target/ct-tests`, where the results of this build's tests go. Made if need be.
 pub(crate) fn results_dir() -> PathBuf {
     // target/debug/deps/machine-0123456789abcdef
@@ -55,7 +97,7 @@ pub(crate) fn results_dir() -> PathBuf {
 }
 
 fn cached_debian13() -> Result<PathBuf, String> {
-    cached("trixie", PACKAGES, |dir| mmdebstrap(PACKAGES, dir))
+    cached("trixie", PACKAGES, |dir| mmdebstrap("trixie", PACKAGES, dir))
 }
 
 /// A directory of `CT_TEST_CACHE`, made if need be. By its recipe: a build of another age beside this one goes on
@@ -70,7 +112,7 @@ pub(crate) fn cached(
     let mut hash = DefaultHasher::new();
     recipe.hash(&mut hash);
     let dir = cache.join(format!("{name}-{:016x}", hash.finish()));
-    make_once(&cache, &dir, make).map_err(|error| format!("no Debian 13 in {}: {error}", dir.display()))?;
+    make_once(&cache, &dir, make).map_err(|error| format!("no Debian in {}: {error}", dir.display()))?;
     Ok(dir)
 }
 
@@ -93,8 +135,8 @@ fn make_once(cache: &Path, dir: &Path, make: impl Fn(&Path) -> Result<(), String
     fs::rename(&new, dir).map_err(|error| format!("cannot put it in place: {error}"))
 }
 
-/// A Debian 13 of these packages and what they need.
-pub(crate) fn mmdebstrap(packages: &str, root: &Path) -> Result<(), String> {
+/// A Debian of this release, with these packages and what they need.
+pub(crate) fn mmdebstrap(release: &str, packages: &str, root: &Path) -> Result<(), String> {
     // In namespaces of its own: killed, it leaves neither a process nor the host's /dev mounted below a directory
     // that the next try removes.
     let made = Command::new("setpriv")
@@ -102,7 +144,7 @@ pub(crate) fn mmdebstrap(packages: &str, root: &Path) -> Result<(), String> {
         .args(["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"])
         .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
         .arg(format!("--include={packages}"))
-        .arg("trixie")
+        .arg(release)
         .arg(root)
         .env("INITRD", "No") // for a kernel's own scripts: no machine of these boots from one
         .output()

@@ -40,7 +40,7 @@ pub(crate) fn cached() -> Result<Image, String> {
 fn make(dir: &Path) -> Result<(), String> {
     let root = dir.join("root");
     fs::create_dir(dir).map_err(|error| format!("cannot make the directory: {error}"))?;
-    root::mmdebstrap(PACKAGES, &root)?;
+    root::mmdebstrap("trixie", PACKAGES, &root)?;
     prepare(&root).and_then(|()| pack(&root, dir)).map_err(|error| format!("cannot make the image: {error}"))
 }
 
