@@ -156,7 +156,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     if !implied_groups && container.process.groups.is_empty() {
         process.user_mut().set_additional_gids(None);
     }
-    let system_init = process.args().as_ref().is_some_and(|args| is_system_init(args));
+    let system_init = has_system_init(&process);
     set_environment(&mut process, container, own_config, system_init)?;
     spec.set_process(Some(process));
 
@@ -246,7 +246,8 @@ fn set_process(
     });
     let security = &container.security;
     let untouched = security.capabilities_add.is_empty() && security.capabilities_drop.is_empty();
-    let capabilities = capabilities::effective(security, bundled)?;
+    let system_init = has_system_init(process);
+    let capabilities = capabilities::effective(security, bundled, system_init)?;
     if !own_config || !untouched {
         process.set_capabilities(Some(capabilities::sets(&capabilities)?));
     }
@@ -265,6 +266,15 @@ fn set_process(
         process.set_oom_score_adj(None);
     }
     Ok(capabilities)
+}
+
+/// Whether the container's init is an init system.
+pub(crate) fn runs_system_init(spec: &Spec) -> bool {
+    spec.process().as_ref().is_some_and(has_system_init)
+}
+
+fn has_system_init(process: &Process) -> bool {
+    process.args().as_ref().is_some_and(|args| is_system_init(args))
 }
 
 /// A terminal has its size before the command is there to ask for it.

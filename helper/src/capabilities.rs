@@ -24,11 +24,16 @@ const DEFAULT: [Capability; 11] = [
 ];
 
 /// The default set, less `drop`, plus `add`; `base` replaces the default for a bundle that has its own.
+///
+/// An init system may end its container by reboot(2), since that alone tells a reboot from a power-off. In a pid
+/// namespace of its own that call can do nothing else (pid_namespaces(7)).
 pub(crate) fn effective(
     security: &Security,
     base: Option<Vec<Capability>>,
+    system_init: bool,
 ) -> Result<Vec<Capability>, Error> {
-    let mut set = base.unwrap_or_else(|| DEFAULT.to_vec());
+    let default = || DEFAULT.into_iter().chain(system_init.then_some(Capability::SysBoot)).collect();
+    let mut set = base.unwrap_or_else(default);
     if security.capabilities_drop.iter().any(|name| name == "ALL") {
         set.clear();
     }
@@ -134,11 +139,19 @@ mod tests {
 
     #[test]
     fn add_and_drop_change_the_default_set() {
-        let set = effective(&security(&["CAP_NET_ADMIN"], &["CAP_KILL", "CAP_CHOWN"]), None).unwrap();
+        let set = effective(&security(&["CAP_NET_ADMIN"], &["CAP_KILL", "CAP_CHOWN"]), None, false).unwrap();
         assert!(set.contains(&Capability::NetAdmin) && !set.contains(&Capability::Kill));
         assert_eq!(set.len(), DEFAULT.len() - 1);
-        assert_eq!(effective(&security(&["CAP_KILL"], &["ALL"]), None).unwrap(), [Capability::Kill]);
-        assert_eq!(effective(&security(&["ALL"], &[]), None).unwrap().len(), NAMES.len());
-        assert_eq!(effective(&security(&[], &[]), Some(vec![])).unwrap(), []);
+        assert_eq!(effective(&security(&["CAP_KILL"], &["ALL"]), None, false).unwrap(), [Capability::Kill]);
+        assert_eq!(effective(&security(&["ALL"], &[]), None, false).unwrap().len(), NAMES.len());
+        assert_eq!(effective(&security(&[], &[]), Some(vec![]), true).unwrap(), []);
+    }
+
+    #[test]
+    fn an_init_system_may_reboot_unless_that_is_dropped() {
+        let set = effective(&security(&[], &[]), None, true).unwrap();
+        assert_eq!(set.last(), Some(&Capability::SysBoot));
+        assert_eq!(set.len(), DEFAULT.len() + 1);
+        assert_eq!(effective(&security(&[], &["CAP_SYS_BOOT"]), None, true).unwrap(), DEFAULT);
     }
 }

@@ -8,13 +8,14 @@
 use std::fs;
 use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::{Gid, Uid, chown};
 
+use crate::account::Account;
 use crate::exit::Error;
 
 const ROOT: &str = "/sys/fs/cgroup";
@@ -95,6 +96,8 @@ impl JobGroup {
 pub(crate) struct UnitCgroup {
     /// As in /proc/self/cgroup: `/ct.slice/ct@web.service`.
     path: String,
+    /// Who may move processes to `payload/` besides its owner.
+    shared_with: Option<Gid>,
 }
 
 /// The cgroup of this process, which must be that of this unit itself: not the unit of somebody else who has our
@@ -117,7 +120,7 @@ impl UnitCgroup {
     /// The unit's group, as PID 1 tells it.
     pub(crate) fn of_running(path: &str, unit: &str) -> Result<Self, Error> {
         if path.starts_with('/') && path.ends_with(&format!("/{unit}")) {
-            return Ok(Self { path: path.to_owned() });
+            return Ok(Self { path: path.to_owned(), shared_with: None });
         }
         Err(Error::NotItsUnit { unit: unit.to_owned() })
     }
@@ -128,7 +131,7 @@ impl UnitCgroup {
         let outside = || Error::NotItsUnit { unit: unit.to_owned() };
         let name = format!("/{unit}");
         let end = own.find(&format!("{name}/")).map(|start| start + name.len()).ok_or_else(outside)?;
-        own.get(..end).map(|path| Self { path: path.to_owned() }).ok_or_else(outside)
+        own.get(..end).map(|path| Self { path: path.to_owned(), shared_with: None }).ok_or_else(outside)
     }
 
     /// Whether nothing in the container runs, by a freeze of the unit or by the runtime's `pause`.
@@ -149,7 +152,7 @@ impl UnitCgroup {
         if !Path::new(ROOT).join("cgroup.controllers").exists() {
             return Err(Error::NoUnifiedHierarchy { root: ROOT });
         }
-        let cgroup = Self { path };
+        let cgroup = Self { path, shared_with: None };
         for child in ["supervisor", "payload"] {
             let path = cgroup.host_path().join(child);
             match fs::create_dir(&path) {
@@ -190,6 +193,21 @@ impl UnitCgroup {
             }
         }
         Ok(())
+    }
+
+    /// Lets a group of users move processes to `payload/`, too. It is that of the container's root, which nobody on the
+    /// host has but an account's runtime, while it starts the container.
+    pub(crate) fn share_payload(&mut self, gid: u32) -> Result<(), Error> {
+        let path = self.payload_on_host().join("cgroup.procs");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o664))
+            .map_err(|e| Error::system(format!("chmod {}", path.display()), e))?;
+        self.shared_with = Some(Gid::from_raw(gid));
+        Ok(())
+    }
+
+    /// The supplementary groups that an account's runtime needs to move a process to `payload/`.
+    pub(crate) fn groups_of_account(&self) -> Vec<Gid> {
+        self.shared_with.into_iter().collect()
     }
 
     /// Lets a user move processes from `supervisor/`, where its runtime runs, to `payload/`: that takes the right to
@@ -238,12 +256,17 @@ impl UnitCgroup {
         })
     }
 
-    /// A group below `payload/` for something that is run inside the container, given to whom `payload/` was given.
-    pub(crate) fn job_in_payload(&self) -> Result<JobGroup, Error> {
+    /// A group below `payload/` for something that is run inside the container, given to the account whose runtime runs
+    /// it, or else to whom `payload/` was given.
+    pub(crate) fn job_in_payload(&self, account: &Account) -> Result<JobGroup, Error> {
         let payload = self.host_path().join("payload");
-        let owner = fs::metadata(&payload)
-            .map_err(|e| Error::system(format!("stat {}", payload.display()), e))
-            .map(|payload| (payload.uid(), payload.gid()))?;
+        let owner = if account.is_root() {
+            fs::metadata(&payload)
+                .map_err(|e| Error::system(format!("stat {}", payload.display()), e))
+                .map(|payload| (payload.uid(), payload.gid()))?
+        } else {
+            (account.uid, account.gid)
+        };
         let group = JobGroup::make(&payload)?;
         if owner != (0, 0) {
             let (uid, gid) = owner;

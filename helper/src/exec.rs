@@ -98,7 +98,7 @@ fn run(
     let process = process::render(request, &root, &places, drops_groups)?;
     program::check(&root, &process)?;
     let files = ExecFiles::make(&instance, &account, &process)?;
-    let group = cgroup.job_in_payload()?;
+    let group = cgroup.job_in_payload(&account)?;
     let inside = Inside { runtime, account, places, cgroup, group };
     let ran = inside.start(&request.unit, streams, &files).and_then(|runtime| {
         let command = Command::wait_for_start(runtime, &inside, &files, channel)?;
@@ -158,11 +158,8 @@ impl Inside<'_> {
         if !account.is_root() {
             // An account may move its processes only from and to groups that it was given.
             sys::enter_cgroup_before_exec(&mut command, group.procs()?);
-            sys::switch_user_before_exec(
-                &mut command,
-                Uid::from_raw(account.uid),
-                Gid::from_raw(account.gid),
-            );
+            let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
+            sys::switch_user_before_exec(&mut command, uid, gid, Vec::new());
         }
         // Before the switch: afterwards the kernel would refuse it.
         let score = unit.oom_score_adjust.to_string();

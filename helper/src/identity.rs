@@ -33,11 +33,13 @@ impl Identity {
         Ok(Self { account, ids, owner })
     }
 
-    /// The host ids that `payload/` of the unit's cgroup is given to, if anybody's.
-    pub(crate) fn payload_owner(&self) -> Option<(u32, u32)> {
+    /// The host ids that `payload/` of the unit's cgroup is given to, if anybody's. An init system makes groups of its own
+    /// there, so that it must be the container's root; else it is who runs the runtime.
+    pub(crate) fn payload_owner(&self, system_init: bool) -> Option<(u32, u32)> {
         self.ids.as_ref()?;
         let Self { account, owner, .. } = self;
-        Some(if account.is_root() { (owner.uid, owner.gid) } else { (account.uid, account.gid) })
+        let inside = account.is_root() || system_init;
+        Some(if inside { (owner.uid, owner.gid) } else { (account.uid, account.gid) })
     }
 }
 

@@ -35,7 +35,7 @@ impl Inside<'_> {
         watched: &[BorrowedFd<'_>],
     ) -> Result<Finished, Error> {
         let account = self.account;
-        let group = self.cgroup.job_in_payload()?;
+        let group = self.cgroup.job_in_payload(self.account)?;
         let command = self.runtime.exec(self.places, account, &group, argv);
         let job = Job { command, group: &group, account, deadline, output: Output::Keep, input: None };
         job.run(watched).inspect_err(|_| group.remove(false))

@@ -102,7 +102,7 @@ impl Job<'_> {
         sys::enter_cgroup_before_exec(&mut self.command, self.group.procs()?);
         if !self.account.is_root() {
             let (uid, gid) = (Uid::from_raw(self.account.uid), Gid::from_raw(self.account.gid));
-            sys::switch_user_before_exec(&mut self.command, uid, gid);
+            sys::switch_user_before_exec(&mut self.command, uid, gid, Vec::new());
         }
         let program = self.command.get_program().to_string_lossy().into_owned();
         let mut child = self.command.spawn().map_err(|e| Error::system(format!("execute {program}"), e))?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ct_channel::message::Why;
 use ct_config::container::{Container, Mount, ReadyWhen};
+use oci_spec::runtime::Spec;
 
 use crate::bundle::{self, Parts};
 use crate::cgroup::UnitCgroup;
@@ -73,7 +74,7 @@ impl Site {
         let rootfs = mount_rootfs(container, bundle_root, &run, &identity).at(Step::Rootfs)?;
 
         // Its cgroup, below the one whose limits PID 1 has set.
-        let cgroup = prepare_cgroup(cgroup, &identity, journal).at(Step::Cgroup)?;
+        let mut cgroup = prepare_cgroup(cgroup, journal).at(Step::Cgroup)?;
 
         // Hooks, which may mount something for it: in its root file system, or where [[mount]] looks.
         hooks::before_start(container, &instance, &rootfs.path).at(Step::Hooks)?;
@@ -96,6 +97,7 @@ impl Site {
             terminal,
         };
         let spec = bundle::assemble(parts).at(Step::Bundle)?;
+        give_payload(&mut cgroup, &identity, &spec).at(Step::Cgroup)?;
         let places = Places::make(&run, &instance, &identity.account).at(Step::Bundle)?;
         runtime.write_config(&spec, &places, &identity.account).at(Step::Bundle)?;
 
@@ -175,8 +177,8 @@ fn mount_rootfs(
     rootfs::mount_root(&container.root, bundle_root.as_deref(), run, identity)
 }
 
-/// Makes the groups below the unit's, and gives the container's to whom it belongs.
-fn prepare_cgroup(own_cgroup: String, identity: &Identity, journal: Journal) -> Result<UnitCgroup, Error> {
+/// Makes the groups below the unit's.
+fn prepare_cgroup(own_cgroup: String, journal: Journal) -> Result<UnitCgroup, Error> {
     let cgroup = UnitCgroup::prepare(own_cgroup)?;
     for controller in cgroup.delegate_controllers()? {
         journal.warning(
@@ -185,8 +187,15 @@ fn prepare_cgroup(own_cgroup: String, identity: &Identity, journal: Journal) -> 
             &format!("cannot hand on the cgroup controller {controller}, ignoring"),
         );
     }
-    if let Some((uid, gid)) = identity.payload_owner() {
-        cgroup.give_payload(uid, gid)?;
-    }
     Ok(cgroup)
+}
+
+/// Gives the container's group to whom it belongs.
+fn give_payload(cgroup: &mut UnitCgroup, identity: &Identity, spec: &Spec) -> Result<(), Error> {
+    let Some((uid, gid)) = identity.payload_owner(bundle::runs_system_init(spec)) else { return Ok(()) };
+    cgroup.give_payload(uid, gid)?;
+    if !identity.account.is_root() && identity.account.uid != uid {
+        cgroup.share_payload(gid)?;
+    }
+    Ok(())
 }

@@ -279,9 +279,9 @@ pub(crate) fn send_signal(pidfd: &OwnedFd, signal: i32) -> io::Result<()> {
 ///
 /// The order is the kernel's: groups need CAP_SETGID, which goes with the user id. Each step is verified, for a failed
 /// setuid that goes unnoticed runs the container's runtime as root.
-pub(crate) fn switch_user_before_exec(command: &mut Command, uid: Uid, gid: Gid) {
+pub(crate) fn switch_user_before_exec(command: &mut Command, uid: Uid, gid: Gid, groups: Vec<Gid>) {
     let become_user = move || {
-        setgroups(&[])?;
+        setgroups(&groups)?;
         setresgid(gid, gid, gid)?;
         setresuid(uid, uid, uid)?;
         let regained = setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok();

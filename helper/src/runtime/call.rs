@@ -67,7 +67,7 @@ impl Call<'_> {
         let account = self.account;
         if !account.is_root() {
             let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
-            sys::switch_user_before_exec(&mut command, uid, gid);
+            sys::switch_user_before_exec(&mut command, uid, gid, cgroup.groups_of_account());
             cgroup.lend_to(account.uid)?;
         }
         let status = command
