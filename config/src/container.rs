@@ -174,6 +174,8 @@ pub struct Process {
     pub env: BTreeMap<String, String>,
     /// Files in the syntax of `EnvironmentFile=`, later ones win.
     pub env_files: Vec<EnvFile>,
+    /// A terminal as its console. `None`: not said, which is no, and no wish against a bundle's own.
+    pub terminal: Option<bool>,
     /// User inside the container.
     pub user: Option<IdName>,
     /// Group inside the container.

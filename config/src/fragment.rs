@@ -150,7 +150,7 @@ pub struct Process {
     pub group: Option<Spanned<Scalar>>,
     /// Supplementary groups inside the container.
     pub groups: Option<Vec<Spanned<Scalar>>>,
-    /// A terminal as its console; not supported yet.
+    /// A terminal as its console, for `ctctl console`; its output goes to the log without escape sequences.
     pub terminal: Option<Spanned<bool>>,
     /// A tiny init in front of the command, as process 1.
     pub init: Option<Spanned<bool>>,

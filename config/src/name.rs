@@ -49,6 +49,11 @@ impl ContainerName {
     pub fn unit(&self) -> UnitName {
         UnitName(["ct@", &self.0, ".service"].concat())
     }
+
+    /// `ct-console@NAME.service`
+    pub fn console_unit(&self) -> UnitName {
+        UnitName(["ct-console@", &self.0, ".service"].concat())
+    }
 }
 
 impl fmt::Display for ContainerName {

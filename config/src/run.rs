@@ -148,6 +148,8 @@ pub fn container(config: Container, request: &Request) -> Result<Container, Stri
     container.hooks.post_start = Vec::new();
     container.hooks.pre_stop = Vec::new();
     container.stop.command = None;
+    // What a run has for a terminal is its caller's.
+    container.process.terminal = None;
     // Of an init that only a look at it would tell: nobody is there to look.
     container.stop.signal = Some(settings::stop_signal(&container));
     Ok(container)

@@ -139,14 +139,18 @@ fn unit_section(container: &Container) -> Vec<Property> {
         }
         units
     };
+    // Holds the terminal: there before the container, and over its restarts.
+    let console = has_console(container).then(|| container.name.console_unit());
     // Before the others: nothing of theirs starts without it, and it is stopped when all of them have.
     let with_pod = |units: Vec<UnitName>| -> Vec<UnitName> {
         container.membership.iter().map(|membership| membership.pod.unit()).chain(units).collect()
     };
+    let with_console =
+        |units: Vec<UnitName>| -> Vec<UnitName> { console.iter().cloned().chain(units).collect() };
     let lists = [
         ("Requires", with_pod(units(&[requires]))),
-        ("Wants", units(&[wants])),
-        ("After", with_pod(units(&[requires, wants, after]))),
+        ("Wants", with_console(units(&[wants]))),
+        ("After", with_console(with_pod(units(&[requires, wants, after])))),
         ("Before", units(&[before])),
     ];
     for (name, units) in lists {
@@ -306,6 +310,11 @@ fn restart_policy(policy: RestartPolicy) -> &'static str {
         RestartPolicy::OnAbort => "on-abort",
         RestartPolicy::OnWatchdog => "on-watchdog",
     }
+}
+
+/// Whether the container has a `ct-console@NAME.service`, which holds its terminal.
+pub fn has_console(container: &Container) -> bool {
+    container.process.terminal == Some(true)
 }
 
 /// The signal that ends the container cleanly.

@@ -28,8 +28,7 @@ pub(super) const CONTAINER: &[Refinement] = &[
     ("process.cwd", r#"{ "default": "/", "pattern": "^/" }"#),
     ("process.env", r#"{ "propertyNames": { "pattern": "^[^=]+$" } }"#),
     ("process.env_file.[]", r#"{ "pattern": "^-?/" }"#),
-    // `true` is not supported yet.
-    ("process.terminal", r#"{ "enum": [false] }"#),
+    ("process.terminal", r#"{ "default": false }"#),
     ("process.init", r#"{ "default": false }"#),
     ("idmap", r#"{ "dependencies": { "uid": ["gid"], "gid": ["uid"] } }"#),
     ("mount", r#"{ "maxItems": 1000 }"#),

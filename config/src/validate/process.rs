@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::{Check, NOT_YET, parse_id, parse_path};
+use super::{Check, parse_id, parse_path};
 use crate::container::{EnvFile, IdMap, IdName, IdRange, Process, Root, RootSource};
 use crate::fragment::{self, IdRanges, List, Scalar, Spanned, Text};
 use crate::settings::is_system_init;
@@ -37,20 +37,13 @@ impl Check<'_> {
                 .iter()
                 .filter_map(|group| self.id_name(group, "process.groups", "a group"))
                 .collect(),
-            init: self.init(process.terminal.as_ref(), process.init.as_ref(), is_init),
+            terminal: process.terminal.map(Spanned::into_inner),
+            init: self.init(process.init.as_ref(), is_init),
         }
     }
 
     /// `is_init` is whether the command is one that must be process 1 itself.
-    fn init(
-        &mut self,
-        terminal: Option<&Spanned<bool>>,
-        init: Option<&Spanned<bool>>,
-        is_init: bool,
-    ) -> bool {
-        if let Some(terminal) = terminal.filter(|terminal| *terminal.get_ref()) {
-            self.problem(terminal, "process.terminal", NOT_YET);
-        }
+    fn init(&mut self, init: Option<&Spanned<bool>>, is_init: bool) -> bool {
         let Some(init) = init.filter(|init| *init.get_ref()) else { return false };
         if is_init {
             let hint = Some("leave it out, or set process.command to what shall run below it".to_owned());

@@ -123,8 +123,6 @@ fn what_is_to_come_is_refused_and_not_just_accepted() {
         let want = format!("1:11: runtime: \"{runtime}\" is not supported yet");
         assert_eq!(reasons(&root, &format!("runtime = \"{runtime}\"")), [want]);
     }
-    let text = "root = { path = \"/a\" }\nprocess = { terminal = true }";
-    assert_eq!(root.only(text).unwrap_err(), ["web.toml:2:24: process.terminal: not supported yet"]);
 }
 
 #[test]
