@@ -98,11 +98,21 @@ fn check_base(spec: &Spec, path: &Path) -> Result<(), Error> {
         (None, _, _) => bad("it has no \"root\""),
         (_, None, _) => bad("it has no \"process\""),
         (_, _, None) => bad("it has no \"linux\", so that nothing would be contained"),
-        (_, Some(process), _) if process.terminal() == Some(true) => {
-            bad("a terminal is not supported yet; set process.terminal to false")
-        }
         _ => Ok(()),
     }
+}
+
+/// Whether a bundle has a terminal about which the config says nothing. Who holds it is said in the unit, which is made
+/// without a look into bundles: the config has to say it, too.
+pub(crate) fn check_terminal(container: &Container, base: Option<&Spec>) -> Result<(), Error> {
+    let has_one = base.and_then(|base| base.process().as_ref()?.terminal()).unwrap_or(false);
+    let RootSource::Bundle(directory) = &container.root.source else { return Ok(()) };
+    if !has_one || container.process.terminal.is_some() {
+        return Ok(());
+    }
+    let reason =
+        "its process has a terminal; say process.terminal = true in the config as well, or false".to_owned();
+    Err(Error::Bundle { path: directory.join("config.json"), reason })
 }
 
 /// Where a bundle's root is: relative to the bundle unless absolute.

@@ -1,6 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The terminal of a command: the runtime makes it inside the container and sends its other end, the master, to a socket
+//! The terminal of a command or of a container: the runtime makes it inside and sends its other end, the master, to a socket
 //! (runc's "detached terminals"). The caller's own terminal never goes inside.
+//!
+//! A container's own is handed over to a service that stays: [`service`], of which the files of this directory are parts.
+
+mod client;
+mod clients;
+mod handover;
+mod life;
+mod lines;
+mod log;
+mod peer;
+mod ring;
+pub(crate) mod service;
+mod session;
+mod source;
+mod store;
+mod token;
 
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -13,6 +29,7 @@ use std::time::Duration;
 use nix::sys::socket::{getsockopt, sockopt};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
+pub(crate) use self::handover::hand_over;
 use crate::account::Account;
 use crate::exit::Error;
 
@@ -30,7 +47,7 @@ impl Console {
     /// Listens in a directory that is root's (still): in one of the account's, it could put a link to any file there
     /// before the socket is given to it.
     pub(crate) fn listen(directory: &Path, account: &Account) -> Result<Self, Error> {
-        let path = directory.join("console");
+        let path = directory.join("terminal");
         let failed = |what: &str, e: io::Error| Error::system(format!("{what} {}", path.display()), e);
         let listener = UnixListener::bind(&path).map_err(|e| failed("listen at", e))?;
         // What nobody has connected to when the runtime has ended never comes.
@@ -54,15 +71,39 @@ impl Console {
             return Ok(None);
         }
         stream.set_read_timeout(Some(TERMINAL_TIMEOUT))?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         // Its name, which is of no use.
         let mut name = [0; 256];
         recvmsg(&stream, &mut [IoSliceMut::new(&mut name)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-        Ok(control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-            _ => None,
-        }))
+        let mut descriptors = control
+            .drain()
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+                _ => None,
+            })
+            .flatten();
+        match (descriptors.next(), descriptors.next()) {
+            (Some(_), Some(_)) => Err(io::Error::other("it has sent more than one")),
+            (Some(master), None) => Ok(Some(master)),
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// The terminal of a container whose runtime has ended: exactly one. Were there another, whose would be the right one?
+    pub(crate) fn sole(self, account: &Account) -> Result<OwnedFd, Error> {
+        let failed = |e: io::Error| Error::system("receive the terminal from the runtime", e);
+        let master = self.sent(account)?;
+        loop {
+            match self.accept(account) {
+                Ok(None) => {}
+                Ok(Some(_second)) => return Err(failed(io::Error::other("it has sent more than one"))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        std::fs::remove_file(&self.path).map_err(failed)?;
+        if is_master(&master) { Ok(master) } else { Err(failed(io::Error::other("it is none"))) }
     }
 
     /// The terminal of a runtime that has ended, and has sent it.
@@ -81,4 +122,9 @@ impl AsFd for Console {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
+}
+
+/// Whether it is the master of a terminal, and not a file whose reading never ends.
+fn is_master(descriptor: &OwnedFd) -> bool {
+    rustix::pty::ptsname(descriptor, Vec::new()).is_ok()
 }

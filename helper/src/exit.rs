@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ct_config::name::ContainerName;
+use ct_config::name::{ContainerName, UnitName};
 use ct_config::problem::Problem;
 
 use crate::message::Message;
@@ -26,6 +26,7 @@ pub(crate) enum Step {
     Hooks,
     Bundle,
     Runtime,
+    Console,
     Ready,
     HandOver,
     Stop,
@@ -44,6 +45,7 @@ impl Step {
             Self::Hooks => "hooks",
             Self::Bundle => "bundle",
             Self::Runtime => "runtime",
+            Self::Console => "console",
             Self::Ready => "ready",
             Self::HandOver => "handover",
             Self::Stop => "stop",
@@ -116,6 +118,11 @@ pub(crate) enum Error {
         what
     )]
     RootInUse { what: String, user: String, hint: &'static str },
+    /// The console service does not take the container's terminal.
+    #[error(
+        "{unit} does not take the terminal: {reason}; is it masked, or is a `systemctl daemon-reload` needed?"
+    )]
+    NoConsole { unit: UnitName, reason: String },
     #[error("not in the control group of {unit}")]
     NotItsUnit { unit: String },
     #[error("cgroup2 is not mounted at {root} (ct needs the unified hierarchy)")]
@@ -194,7 +201,10 @@ impl Error {
             Self::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 77,
             Self::HookFailed { .. } | Self::StopCommand { .. } => 73,
             Self::NotReady { .. } => 75,
-            Self::System { .. } | Self::Interrupted(_) | Self::NoIdMappedMount { .. } => 71,
+            Self::System { .. }
+            | Self::NoConsole { .. }
+            | Self::Interrupted(_)
+            | Self::NoIdMappedMount { .. } => 71,
             Self::AlreadyStarting { .. }
             | Self::RootInUse { .. }
             | Self::NotItsUnit { .. }
@@ -240,6 +250,7 @@ impl Error {
             Self::System { source, .. } => of_system_call(source),
             Self::Interrupted(_) => Message::Interrupted,
             Self::NotReady { .. } => Message::NotReady,
+            Self::NoConsole { .. } => Message::NoConsole,
             Self::HookFailed { .. } => Message::HookFailed,
             Self::StopCommand { .. } => Message::StopCommandFailed,
         }

@@ -15,7 +15,7 @@ use crate::exit::{Failure, Step};
 use crate::message::Message;
 
 /// As in systemd-journald.service(8).
-const SOCKET: &str = "/run/systemd/journal/socket";
+pub(crate) const SOCKET: &str = "/run/systemd/journal/socket";
 
 /// Where the lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,11 @@ impl Journal {
     /// The same for the pod `name`.
     pub(crate) fn connect_pod(name: &str) -> Self {
         Self::connect_unit([("CT_POD", name)], &format!("ct-pod@{}.service", shown(name)))
+    }
+
+    /// The same for the console of the container `name`.
+    pub(crate) fn connect_console(name: &str) -> Self {
+        Self::connect_unit([("CT_NAME", name)], &format!("ct-console@{}.service", shown(name)))
     }
 
     fn connect_unit<const N: usize>(fields: [(&str, &str); N], unit: &str) -> Self {

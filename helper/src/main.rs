@@ -98,6 +98,8 @@ enum Verb {
     Stop { name: String },
     /// Run a command inside the container NAME, for `ctctl exec`, which says on standard input what
     Exec { name: String },
+    /// Hold the terminal of the container NAME: log it, and serve those who attach
+    Console { name: String },
     /// Make the namespaces of the pod NAME and give them to PID 1
     PodStart { name: String },
 }
@@ -141,6 +143,11 @@ fn main() {
             // Not a line of the container's log: whoever asked is told.
             let journal = Journal::Stderr;
             (exec::exec(&name, journal).map(Outcome::AlreadyToldWhy).at(Step::Claim), journal)
+        }
+        Verb::Console { name } => {
+            let journal = Journal::connect_console(&name);
+            let served = console::service::serve(&name, journal).map(|()| Outcome::Exited(0));
+            (served.at(Step::Console), journal)
         }
         Verb::PodStart { name } => {
             let journal = Journal::connect_pod(&name);

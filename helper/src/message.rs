@@ -99,6 +99,8 @@ messages! {
     Interrupted = "8b80013057344e07a029dce50293613a";
     /// `[ready] timeout` is over.
     NotReady = "17089d52eff249b4b238d3fe4c65082e";
+    /// ct-console@NAME.service does not take the container's terminal.
+    NoConsole = "4927471ceecc4bfd9fdaab98aa472ca6";
     /// A program of `[hooks]` failed, was killed, or is not there.
     HookFailed = "890a08e16eb849c69a1e8e8810d46d30";
 
@@ -121,6 +123,10 @@ messages! {
     NotPrimed = "bc76942d90cd47238db75d6c428a56db";
     /// `stop.command` failed or was killed.
     StopCommandFailed = "11f120a56c144a14be6606717acbdea4";
+    /// Somebody connected to a container's console who may not.
+    ConsolePeerRefused = "02f77a11fcd549399fa7cf95870d5e6c";
+    /// Lines of a terminal that are not in the journal.
+    ConsoleLinesLost = "cbaab22558a04634a4c09ad1c4158b21";
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What PID 1 is told, in the words of sd_notify(3).
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use libsystemd::daemon::{NotifyState, notify_with_fds};
@@ -56,6 +56,17 @@ pub(crate) fn extend_timeout(span: Duration) -> Result<(), Error> {
 /// Has PID 1 hold a descriptor for the unit, under a name.
 pub(crate) fn store_descriptor(name: &str, fd: &OwnedFd) -> Result<(), Error> {
     sent(&[NotifyState::Fdstore, NotifyState::Fdname(name.to_owned())], &[fd.as_raw_fd()])
+}
+
+/// Has PID 1 hold a descriptor that stays, also when there is nobody at its other end: PID 1 would let go of it then.
+pub(crate) fn keep_descriptor(name: &str, fd: BorrowedFd<'_>) -> Result<(), Error> {
+    let unpolled = NotifyState::Other("FDPOLL=0".to_owned());
+    sent(&[NotifyState::Fdstore, NotifyState::Fdname(name.to_owned()), unpolled], &[fd.as_raw_fd()])
+}
+
+/// The service serves.
+pub(crate) fn ready() -> Result<(), Error> {
+    send(&[NotifyState::Ready])
 }
 
 /// Has PID 1 close what it holds under a name, if anything.

@@ -70,6 +70,9 @@ impl Site {
 
         // Its files.
         let base = bundle::read_base(&container.root.source).at(Step::Bundle)?;
+        if instance.run().is_none() {
+            bundle::check_terminal(container, base.as_ref()).at(Step::Bundle)?;
+        }
         let bundle_root = bundle::base_root(&container.root.source, base.as_ref());
         let rootfs = mount_rootfs(container, bundle_root, &run, &identity).at(Step::Rootfs)?;
 

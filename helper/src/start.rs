@@ -4,7 +4,12 @@
 //! Killed between any two of them it leaves nothing: mounts live in the unit's private mount namespace, processes in
 //! its cgroup, files in its RuntimeDirectory=, and PID 1 takes all three away with the unit.
 
+use std::path::PathBuf;
+
+use ct_config::settings::has_console;
+
 use crate::claim::{self, RunDirectory};
+use crate::console::{self, Console};
 use crate::exit::{At, Error, Failure, Step};
 use crate::instance::Instance;
 use crate::journal::Journal;
@@ -37,6 +42,13 @@ impl From<End> for Outcome {
     }
 }
 
+/// Rows and columns of a terminal before somebody attaches who has another one.
+const USUAL_SIZE: (u16, u16) = (25, 80);
+
+fn socket_of(console: &Option<Console>) -> Option<PathBuf> {
+    console.as_ref().map(|console| console.path().to_owned())
+}
+
 /// Starts the container `name` and hands its init to PID 1. `umask` is what PID 1 has set for the unit.
 pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome, Failure> {
     sys::close_on_exec_above_stderr().map_err(|e| Error::system("close_range", e)).at(Step::Claim)?;
@@ -54,18 +66,28 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     rootfs::leave_host_mounts().at(Step::Rootfs)?;
 
     // Its namespaces, files, cgroup, hooks and config.json.
-    let site = Site { instance, cgroup: own_cgroup, run, umask, terminal: None, journal };
+    let terminal = has_console(&container).then_some(USUAL_SIZE);
+    let site = Site { instance, cgroup: own_cgroup, run, umask, terminal, journal };
     let prepared = site.prepare(&mut container)?;
+    let account = &prepared.identity.account;
+    let console = terminal.map(|_| Console::listen(prepared.directory(), account)).transpose();
+    let console = console.at(Step::Console)?;
 
     // The container itself, started by a process that PID 1 takes its init over from.
     let started = reaper::start(
-        || prepared.run(Streams::of_service()),
+        || prepared.run(Streams { console_socket: socket_of(&console), ..Streams::of_service() }),
         |error| journal.failure(&Failure { step: Step::Runtime, error }),
     );
     let (reaper, init) = match started.at(Step::Runtime)? {
         Started::Init(reaper, init) => (reaper, init),
         Started::Failed(status) => return Ok(Outcome::AlreadyToldWhy(status)),
     };
+
+    // Its terminal, for the service that stays with it.
+    if let Some(console) = console {
+        let master = console.sole(account).at(Step::Console)?;
+        console::hand_over(&prepared.container.name, &init, master).at(Step::Console)?;
+    }
 
     // Until those that wait for it can use it.
     let inside = prepared.inside();

@@ -136,6 +136,18 @@ pub(crate) fn mount_setattr(
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// What PID 1 has passed on from its store, so many from number 3 on (sd_listen_fds(3)). To be called once, and before this
+/// process has opened anything.
+pub(crate) fn descriptors_of_pid_1(count: u16) -> io::Result<Vec<OwnedFd>> {
+    let numbers = (3..).take(usize::from(count));
+    // SAFETY: the caller has looked at LISTEN_PID: these were opened for this process, and by nobody in it.
+    let descriptors: Vec<OwnedFd> = numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect();
+    for descriptor in &descriptors {
+        nix::fcntl::fcntl(descriptor, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
+    }
+    Ok(descriptors)
+}
+
 /// Which side of a fork this is.
 #[derive(Debug)]
 pub(crate) enum Fork {

@@ -138,7 +138,6 @@ fn shapes_that_the_parser_refuses_are_refused() {
         "[root]\nwritable = \"yes\"",
         "[process]\ncommand = []",
         "[process]\ncommand = \"sh\"",
-        "[process]\nterminal = true",
         "[[mount]]\nsource = \"/a\"",
         "[oom]\nscore_adjust = 1001",
         "[autostart]\nenabled = 1",

@@ -18,8 +18,8 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// The most descriptors that one message has: standard input, output and error.
-pub const MOST_DESCRIPTORS: usize = 3;
+/// The most descriptors that one message has: standard input, output and error, or what a console is made of.
+pub const MOST_DESCRIPTORS: usize = 8;
 
 /// The longest message, in bytes: command line and environment, which execve(2) limits to less.
 const LONGEST: usize = 8 << 20;

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The last mebibyte that a container printed, in memory that outlives this process: a memfd that PID 1 holds, too.
+//!
+//! Nothing is lost and nothing comes twice, wherever a SIGKILL falls. Bytes never pass through this process: splice(2) moves
+//! them from the source into a pipe, and from the pipe into the memory, and both are kept by PID 1. What the pipe holds, the
+//! kernel counts (FIONREAD). Only one number says how much is there, and one write makes it true.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::ioctl_fionread;
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+
+use super::life::Life;
+
+/// How much is kept, in bytes.
+pub(super) const CAPACITY: u64 = 1 << 20;
+
+/// The most that is moved at once, in bytes; less than a pipe holds.
+pub(super) const MOST: usize = 16 * 1024;
+
+/// Where the bytes begin in the memory; before them are the numbers below, and who it is.
+const HEADER: u64 = 4096;
+/// The layout. Another one has another word here.
+const MAGIC: u64 = u64::from_le_bytes(*b"ctring01");
+
+// Places of numbers, eight bytes each.
+const MAGIC_AT: u64 = 0;
+/// How many bytes there were, from the first of the container on.
+const WRITTEN_AT: u64 = 8;
+/// The same, with those that are on their way from the pipe.
+const TARGET_AT: u64 = 16;
+/// How many of them are in the journal.
+const LOGGED_AT: u64 = 24;
+/// How many lines are not, and will not be.
+const LOST_AT: u64 = 32;
+/// How long what is said of the container is, and the text.
+const LIFE_LENGTH_AT: u64 = 40;
+const LIFE_AT: u64 = 48;
+
+/// See the file's head.
+#[derive(Debug)]
+pub(super) struct Ring {
+    memory: File,
+    /// The pipe: where bytes come from, and where they go in.
+    out: OwnedFd,
+    into: OwnedFd,
+    life: Life,
+    written: u64,
+}
+
+/// What came of an attempt to move bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// So many.
+    Bytes(usize),
+    /// There are none now.
+    Nothing,
+    /// The other side of the source is closed.
+    Closed,
+}
+
+impl Ring {
+    /// An empty one.
+    pub(super) fn new(life: Life) -> io::Result<Self> {
+        let memory = File::from(memfd_create("ct-console", MemfdFlags::CLOEXEC)?);
+        let text = serde_json::to_vec(&life)?;
+        if text.len() as u64 > HEADER - LIFE_AT {
+            return Err(io::Error::other("what is said of the container is too long"));
+        }
+        memory.set_len(HEADER + CAPACITY)?;
+        memory.write_all_at(&text, LIFE_AT)?;
+        let (out, into) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        let ring = Self { memory, out, into, life, written: 0 };
+        ring.store(LIFE_LENGTH_AT, text.len() as u64)?;
+        // Without this it is none.
+        ring.store(MAGIC_AT, MAGIC)?;
+        Ok(ring)
+    }
+
+    /// One that was left behind, as it was; `None` if it is of another version.
+    pub(super) fn reopen(memory: OwnedFd, out: OwnedFd, into: OwnedFd) -> io::Result<Option<Self>> {
+        let memory = File::from(memory);
+        if memory.metadata()?.len() != HEADER + CAPACITY || load(&memory, MAGIC_AT)? != MAGIC {
+            return Ok(None);
+        }
+        let length = usize::try_from(load(&memory, LIFE_LENGTH_AT)?.min(HEADER - LIFE_AT))
+            .map_err(io::Error::other)?;
+        let mut text = vec![0; length];
+        memory.read_exact_at(&mut text, LIFE_AT)?;
+        let Ok(life) = serde_json::from_slice(&text) else { return Ok(None) };
+        let written = load(&memory, WRITTEN_AT)?;
+        let mut ring = Self { memory, out, into, life, written };
+        ring.empty_pipe()?;
+        Ok(Some(ring))
+    }
+
+    /// Whose it is.
+    pub(super) fn life(&self) -> &Life {
+        &self.life
+    }
+
+    /// What PID 1 has to hold: the memory, and the two ends of the pipe.
+    pub(super) fn descriptors(&self) -> [BorrowedFd<'_>; 3] {
+        [self.memory.as_fd(), self.out.as_fd(), self.into.as_fd()]
+    }
+
+    /// How many bytes there were, from the first of the container on.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The first byte that is still there.
+    pub(super) fn oldest(&self) -> u64 {
+        self.written.saturating_sub(CAPACITY)
+    }
+
+    /// Up to where everything is in the journal, or will never be.
+    pub(super) fn logged(&self) -> io::Result<u64> {
+        load(&self.memory, LOGGED_AT)
+    }
+
+    /// Says so.
+    pub(super) fn set_logged(&self, logged: u64) -> io::Result<()> {
+        self.store(LOGGED_AT, logged)
+    }
+
+    /// How many lines were left out of the journal, and nobody has been told.
+    pub(super) fn lost(&self) -> io::Result<u64> {
+        load(&self.memory, LOST_AT)
+    }
+
+    /// Says so.
+    pub(super) fn set_lost(&self, lost: u64) -> io::Result<()> {
+        self.store(LOST_AT, lost)
+    }
+
+    /// Moves what the source has now, at most [`MOST`] bytes. It must be one that does not block.
+    pub(super) fn fill(&mut self, source: BorrowedFd<'_>) -> io::Result<Filled> {
+        loop {
+            match splice(source, None, &self.into, None, MOST, SpliceFlags::NONBLOCK) {
+                Ok(0) | Err(rustix::io::Errno::IO) => return Ok(Filled::Closed),
+                Ok(count) => {
+                    self.empty_pipe()?;
+                    return Ok(Filled::Bytes(count));
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return Ok(Filled::Nothing),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Moves what is in the pipe to its place. Begun by a process that was killed, it is ended by the next: how much of
+    /// what was to be moved is still in the pipe tells where.
+    fn empty_pipe(&mut self) -> io::Result<()> {
+        let waiting = ioctl_fionread(&self.out)?;
+        let mut target = load(&self.memory, TARGET_AT)?;
+        if target == self.written {
+            target += waiting;
+            self.store(TARGET_AT, target)?;
+        }
+        let mut at = target.saturating_sub(waiting);
+        while at < target {
+            let place = at % CAPACITY;
+            let room = (CAPACITY - place).min(target - at);
+            let mut place = HEADER + place;
+            let room = usize::try_from(room).map_err(io::Error::other)?;
+            match splice(&self.out, None, &self.memory, Some(&mut place), room, SpliceFlags::empty()) {
+                Ok(count) => at += count as u64,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.store(WRITTEN_AT, target)?;
+        self.written = target;
+        Ok(())
+    }
+
+    /// Copies bytes from `offset` on, as many as there are and as fit. None where they are no longer or not yet there.
+    pub(super) fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
+        if offset < self.oldest() {
+            return Ok(0);
+        }
+        let count = self.written.saturating_sub(offset).min(bytes.len() as u64);
+        let (mut at, mut rest) = (offset, bytes.get_mut(..usize::try_from(count).unwrap_or(0)));
+        while let Some(part) = rest.take_if(|rest| !rest.is_empty()) {
+            let place = at % CAPACITY;
+            let until_end = usize::try_from(CAPACITY - place).map_err(io::Error::other)?;
+            let (first, more) = part.split_at_mut(part.len().min(until_end));
+            self.memory.read_exact_at(first, HEADER + place)?;
+            at += first.len() as u64;
+            rest = Some(more);
+        }
+        usize::try_from(count).map_err(io::Error::other)
+    }
+
+    fn store(&self, place: u64, number: u64) -> io::Result<()> {
+        self.memory.write_all_at(&number.to_ne_bytes(), place)
+    }
+}
+
+fn load(memory: &File, place: u64) -> io::Result<u64> {
+    let mut number = [0; 8];
+    memory.read_exact_at(&mut number, place)?;
+    Ok(u64::from_ne_bytes(number))
+}

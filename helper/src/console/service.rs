@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `ct-helper console NAME`, the service: one thread, one loop, nothing in it that waits for anybody.
+//!
+//! It can be killed at any moment. All that a container needs is kept by PID 1 ([`super::store`]), and the next one goes on
+//! with it.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use ct_console::End;
+use rustix::event::{Timespec, epoll};
+
+use super::handover::{self, Answer, Offer};
+use super::life::Role;
+use super::peer::Peer;
+use super::session::{Parts, Session};
+use super::store;
+use super::token::{self, data};
+use crate::exit::{Error, Step};
+use crate::journal::Journal;
+use crate::message::Message;
+use crate::notify;
+use crate::sys::Signals;
+
+/// How many events are taken, and connections accepted, at once.
+const EVENTS: usize = 64;
+/// How long nobody is let in when there are no descriptors left.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Of how many users it is told that they were refused.
+const MOST_TOLD: usize = 16;
+
+/// See the file's head.
+struct Service<'a> {
+    name: &'a str,
+    journal: Journal,
+    epoll: OwnedFd,
+    handover: UnixListener,
+    session: Option<Session>,
+    /// What the next client is told apart by.
+    next_client: u64,
+    /// Users that were refused, each told of once.
+    told: BTreeSet<u32>,
+    /// Until when nobody is let in.
+    paused_until: Option<Instant>,
+}
+
+/// Serves until PID 1 says that it is enough.
+pub(crate) fn serve(name: &str, journal: Journal) -> Result<(), Error> {
+    is_the_unit(name)?;
+    let failed = |what: &'static str| move |e: io::Error| Error::system(what, e);
+    let signals = Signals::catch(&[libc::SIGTERM, libc::SIGINT]).map_err(failed("signalfd"))?;
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| Error::system("epoll_create1", e))?;
+    let mut service = Service {
+        name,
+        journal,
+        handover: handover::listen(name)?,
+        session: None,
+        next_client: token::FIRST_CLIENT,
+        told: BTreeSet::new(),
+        paused_until: None,
+        epoll,
+    };
+    service.watch(&signals).map_err(failed("epoll_ctl"))?;
+    service.take_up()?;
+    notify::ready()?;
+    loop {
+        let is_busy = service.work().map_err(failed("serve the terminal"))?;
+        let mut events = Vec::with_capacity(EVENTS);
+        service.wait(&mut events, is_busy).map_err(failed("epoll_wait"))?;
+        for event in events {
+            match event.data.u64() {
+                token::SIGNALS if signals.next().is_some() => return service.leave(),
+                token::HANDOVER => service.take_over()?,
+                token::CLIENTS => service.accept().map_err(failed("accept a client"))?,
+                number => service.wake(number, event.flags).map_err(failed("serve the terminal"))?,
+            }
+        }
+    }
+}
+
+/// Whether PID 1 runs this process as `ct-console@NAME.service`, told by the directory that it made for it.
+fn is_the_unit(name: &str) -> Result<(), Error> {
+    match std::env::var("RUNTIME_DIRECTORY") {
+        Ok(directory) if handover::directory(name) == std::path::Path::new(&directory) => Ok(()),
+        _ => Err(Error::Usage(format!(
+            "`ct-helper console` is what ct-console@{name}.service runs; set process.terminal = true in {name}.toml"
+        ))),
+    }
+}
+
+impl Service<'_> {
+    fn watch(&self, signals: &Signals) -> io::Result<()> {
+        epoll::add(&self.epoll, signals, data(token::SIGNALS), epoll::EventFlags::IN)?;
+        Ok(epoll::add(&self.epoll, &self.handover, data(token::HANDOVER), epoll::EventFlags::IN)?)
+    }
+
+    /// Goes on with what PID 1 has kept.
+    fn take_up(&mut self) -> Result<(), Error> {
+        let kept = store::take()?;
+        let was_there = !kept.is_empty();
+        let session =
+            Session::reopen(self.name, kept).map_err(|e| Error::system("take up what PID 1 has kept", e))?;
+        match session {
+            Some(session) => self.begin(session)?,
+            // The helper that was handing it over has it still, and does it again.
+            None if was_there => store::forget()?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, mut session: Session) -> Result<(), Error> {
+        session.watch(&self.epoll).map_err(|e| Error::system("epoll_ctl", e))?;
+        self.session = Some(session);
+        Ok(())
+    }
+
+    fn wake(&mut self, number: u64, flags: epoll::EventFlags) -> io::Result<()> {
+        match &mut self.session {
+            Some(session) if number == token::INIT => session.see_the_end(&self.epoll),
+            Some(session) => {
+                session.wake(number, flags);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn work(&mut self) -> io::Result<bool> {
+        if self.paused_until.is_some_and(|until| until <= Instant::now()) {
+            self.paused_until = None;
+            self.accept()?;
+        }
+        self.session.as_mut().map_or(Ok(false), |session| session.work(&self.epoll))
+    }
+
+    fn wait(&self, events: &mut Vec<epoll::Event>, is_busy: bool) -> io::Result<()> {
+        let deadline = self.session.as_ref().and_then(Session::deadline);
+        let deadline = [deadline, self.paused_until].into_iter().flatten().min();
+        let left = match deadline {
+            _ if is_busy => Some(Duration::ZERO),
+            Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
+            None => None,
+        };
+        // Rounded up: rather late than twice.
+        let left = left.map(|left| Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_millis()) * 1_000_000 + if left.is_zero() { 0 } else { 999_000 },
+        });
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), left.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Lets those in who wait.
+    fn accept(&mut self) -> io::Result<()> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        for _ in 0..EVENTS {
+            let stream = match session.listener().accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                // No descriptors. The listener would tell of the one who waits without pause.
+                Err(_) => {
+                    self.paused_until = Some(Instant::now() + PAUSE);
+                    return Ok(());
+                }
+            };
+            let Ok(peer) = Peer::of(&stream) else { continue };
+            if let Err(Peer { pid, uid }) = peer
+                && self.told.len() < MOST_TOLD
+                && self.told.insert(uid)
+            {
+                let line = format!("refused process {pid} of user {uid}: only root of this host may attach");
+                self.journal.warning(Step::Console, Message::ConsolePeerRefused, &line);
+            }
+            let number = self.next_client;
+            self.next_client += 1;
+            let _ = session.clients.add(number, stream, peer, &self.epoll);
+        }
+        Ok(())
+    }
+
+    /// A helper has connected.
+    fn take_over(&mut self) -> Result<(), Error> {
+        let Ok((stream, _)) = self.handover.accept() else { return Ok(()) };
+        let Ok(Ok(_root)) = Peer::of(&stream) else { return Ok(()) };
+        // It was killed, or is none.
+        let Ok((channel, offer, descriptors)) = handover::receive(stream) else { return Ok(()) };
+        let answer = match self.take(offer, descriptors) {
+            Ok(()) => Answer::Taken,
+            Err(error) => Answer::Refused(error.to_string()),
+        };
+        // If nobody listens any more, the container's unit has failed.
+        let _ = channel.send(&answer, &[]);
+        Ok(())
+    }
+
+    fn take(&mut self, offer: Offer, descriptors: Vec<OwnedFd>) -> Result<(), Error> {
+        let generation = offer.life.generation;
+        if self.session.as_ref().is_some_and(|session| session.life().generation == generation) {
+            return Ok(());
+        }
+        if let Some(mut last) = self.session.take() {
+            last.unwatch(&self.epoll);
+            last.finish(End::Restarted)?;
+        }
+        let (mut listener, mut init, mut terminal) = (None, None, None);
+        for (role, descriptor) in offer.roles.iter().zip(descriptors) {
+            match role {
+                Role::Listener => listener = Some(descriptor),
+                Role::Init => init = Some(descriptor),
+                Role::Terminal => terminal = Some(descriptor),
+                Role::Unknown => {}
+            }
+        }
+        let (Some(listener), Some(init), Some(terminal)) = (listener, init, terminal) else {
+            let needed =
+                "a listener, an init and a terminal are needed, from a ct-helper of another version?";
+            return Err(Error::Usage(needed.to_owned()));
+        };
+        let parts = Parts { listener, init, terminal };
+        let session = Session::new(self.name, offer.life, parts)
+            .map_err(|e| Error::system("take the terminal over", e))?;
+        store::keep(session.descriptors())?;
+        self.begin(session)
+    }
+
+    /// PID 1 wants this process to end. Is the container still there, another will take its place.
+    fn leave(mut self) -> Result<(), Error> {
+        match &mut self.session {
+            Some(session) if session.is_over() => session.finish(End::Stopped),
+            Some(session) => {
+                session.clients.hang_up();
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One life of the container, as the service sees it: what it prints, to whom, and that it is logged.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use ct_console::End;
+use rustix::event::epoll;
+
+use super::clients::Clients;
+use super::life::Life;
+use super::log::Log;
+use super::ring::{Filled, MOST, Ring};
+use super::source::Source;
+use super::store;
+use super::token::{self, data};
+use crate::exit::Error;
+use crate::sys;
+
+/// How often the terminal is read before others have their turn.
+const TURN: usize = 16;
+/// How long a terminal is left alone that tells of its end again and again.
+const QUIET: Duration = Duration::from_secs(1);
+/// What is printed after the end, by whatever has survived it, is not read for ever.
+const LAST_TURNS: usize = 64;
+/// How long journald may take to log the last words.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often clients are looked at that do not read.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// See the file's head.
+#[derive(Debug)]
+pub(super) struct Session {
+    ring: Ring,
+    source: Source,
+    listener: UnixListener,
+    init: OwnedFd,
+    log: Log,
+    pub(super) clients: Clients,
+    /// Init has ended, and its last words were read. Whether it starts again is not known.
+    was_end_seen: bool,
+    /// The last attempt to read found the other side closed.
+    was_closed: bool,
+    /// Until when the terminal is left alone.
+    quiet_until: Option<Instant>,
+    next_look: Instant,
+    /// What epoll(7) is to tell of the terminal, and whether it watches journald's socket.
+    watched: Option<epoll::EventFlags>,
+    watches_log: bool,
+}
+
+/// What a life is made of that was handed over.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) listener: OwnedFd,
+    pub(super) init: OwnedFd,
+    pub(super) terminal: OwnedFd,
+}
+
+impl Session {
+    /// A new one.
+    pub(super) fn new(name: &str, life: Life, parts: Parts) -> io::Result<Self> {
+        Self::with(name, Ring::new(life)?, parts)
+    }
+
+    /// The one that a service left behind that was stopped or killed. `None`: what there is, is none, or was not taken over
+    /// to its end.
+    pub(super) fn reopen(name: &str, mut kept: BTreeMap<String, OwnedFd>) -> io::Result<Option<Self>> {
+        let taken = store::NAMES.map(|name| kept.remove(name));
+        let [Some(listener), Some(init), Some(terminal), Some(memory), Some(out), Some(into)] = taken else {
+            return Ok(None);
+        };
+        let Some(ring) = Ring::reopen(memory, out, into)? else { return Ok(None) };
+        Self::with(name, ring, Parts { listener, init, terminal }).map(Some)
+    }
+
+    fn with(name: &str, ring: Ring, parts: Parts) -> io::Result<Self> {
+        let listener = UnixListener::from(parts.listener);
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            source: Source::of(parts.terminal)?,
+            log: Log::of(name, &ring)?,
+            listener,
+            init: parts.init,
+            ring,
+            clients: Clients::default(),
+            was_end_seen: false,
+            was_closed: false,
+            quiet_until: None,
+            next_look: Instant::now() + LOOK,
+            watched: None,
+            watches_log: false,
+        })
+    }
+
+    /// Whose it is.
+    pub(super) fn life(&self) -> &Life {
+        self.ring.life()
+    }
+
+    /// Where clients connect.
+    pub(super) fn listener(&self) -> &UnixListener {
+        &self.listener
+    }
+
+    /// What PID 1 has to keep.
+    pub(super) fn descriptors(&self) -> [(&'static str, BorrowedFd<'_>); 6] {
+        let [memory, out, into] = self.ring.descriptors();
+        let descriptors = [self.listener.as_fd(), self.init.as_fd(), self.source.as_fd(), memory, out, into];
+        let mut named = store::NAMES.map(|name| (name, memory));
+        named.iter_mut().zip(descriptors).for_each(|((_, place), descriptor)| *place = descriptor);
+        named
+    }
+
+    /// Has epoll(7) tell of it.
+    pub(super) fn watch(&mut self, epoll: &OwnedFd) -> io::Result<()> {
+        epoll::add(epoll, &self.listener, data(token::CLIENTS), epoll::EventFlags::IN)?;
+        epoll::add(epoll, &self.init, data(token::INIT), epoll::EventFlags::IN)?;
+        self.watch_changes(epoll)
+    }
+
+    /// Takes back what [`Self::watch`] did. PID 1 holds the same descriptors: closing them would not.
+    pub(super) fn unwatch(&mut self, epoll: &OwnedFd) {
+        let _ = epoll::delete(epoll, &self.listener);
+        let _ = epoll::delete(epoll, &self.init);
+        if self.watched.take().is_some() {
+            let _ = epoll::delete(epoll, &self.source);
+        }
+    }
+
+    /// Has epoll(7) tell what is wanted now and was not before, or the other way round.
+    fn watch_changes(&mut self, epoll: &OwnedFd) -> io::Result<()> {
+        let mut flags = epoll::EventFlags::IN;
+        flags.set(epoll::EventFlags::OUT, self.clients.is_input_full());
+        let wanted = self.quiet_until.is_none().then_some(flags);
+        match (self.watched, wanted) {
+            (None, Some(flags)) => epoll::add(epoll, &self.source, data(token::TERMINAL), flags)?,
+            (Some(_), None) => epoll::delete(epoll, &self.source)?,
+            (Some(now), Some(flags)) if now != flags => {
+                epoll::modify(epoll, &self.source, data(token::TERMINAL), flags)?;
+            }
+            _ => {}
+        }
+        self.watched = wanted;
+        // One that failed was closed, and with it went what epoll knew of it.
+        self.watches_log &= self.log.socket().is_some();
+        if let Some(socket) = self.log.socket().filter(|_| !self.watches_log) {
+            let flags = epoll::EventFlags::OUT | epoll::EventFlags::ET;
+            epoll::add(epoll, socket, data(token::JOURNAL), flags)?;
+            self.watches_log = true;
+        }
+        Ok(())
+    }
+
+    /// Takes note of an event of a client's, or of its own.
+    pub(super) fn wake(&mut self, number: u64, flags: epoll::EventFlags) {
+        match number {
+            token::JOURNAL => self.log.unblock(),
+            token::TERMINAL => {
+                if flags.contains(epoll::EventFlags::OUT) {
+                    self.clients.input_has_room();
+                }
+            }
+            client => self.clients.wake(client, flags),
+        }
+    }
+
+    /// Does a part of what there is to do; whether there is more.
+    pub(super) fn work(&mut self, epoll: &OwnedFd) -> io::Result<bool> {
+        let mut is_busy = self.drain()?;
+        is_busy |= self.log.pump(&self.ring)?;
+        self.clients.hear(&self.ring, &self.source);
+        is_busy |= self.clients.serve(&self.ring);
+        let now = Instant::now();
+        if now >= self.next_look {
+            self.clients.drop_stuck(&self.ring);
+            self.next_look = now + LOOK;
+        }
+        self.watch_changes(epoll)?;
+        Ok(is_busy)
+    }
+
+    /// Reads what the container has printed; whether there may be more.
+    fn drain(&mut self) -> io::Result<bool> {
+        if self.quiet_until.is_some_and(|until| Instant::now() < until) {
+            return Ok(false);
+        }
+        self.quiet_until = None;
+        for _ in 0..TURN {
+            self.log.make_room(&self.ring, MOST)?;
+            match self.ring.fill(self.source.as_fd())? {
+                Filled::Bytes(_) => self.was_closed = false,
+                Filled::Nothing => {
+                    self.was_closed = false;
+                    return Ok(false);
+                }
+                Filled::Closed => {
+                    // Nobody else has it open. That is no end, but must not be told without pause.
+                    let opened = self.source.keep_open();
+                    if opened.is_err() || std::mem::replace(&mut self.was_closed, true) {
+                        self.quiet_until = Some(Instant::now() + QUIET);
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// When there is something to do without being told.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let stuck = self.clients.deadline().map(|deadline| deadline.max(self.next_look));
+        [stuck, self.log.retry_at(), self.quiet_until].into_iter().flatten().min()
+    }
+
+    /// Whether the container has ended.
+    pub(super) fn is_over(&self) -> bool {
+        sys::ends_within(&self.init, 0).unwrap_or(false)
+    }
+
+    /// The container has ended: its last words may lack a line feed.
+    pub(super) fn see_the_end(&mut self, epoll: &OwnedFd) -> io::Result<()> {
+        if std::mem::replace(&mut self.was_end_seen, true) {
+            return Ok(());
+        }
+        epoll::delete(epoll, &self.init)?;
+        self.read_last_words(Duration::ZERO)
+    }
+
+    /// Reads what is left, and logs it, for so long if journald is slow.
+    fn read_last_words(&mut self, patience: Duration) -> io::Result<()> {
+        for _ in 0..LAST_TURNS {
+            if !self.drain()? {
+                break;
+            }
+            self.log.pump(&self.ring)?;
+        }
+        self.log.finish(&self.ring, Instant::now() + patience)
+    }
+
+    /// The end: what was printed last is read, logged and sent, and PID 1 forgets it.
+    pub(super) fn finish(&mut self, end: End) -> Result<(), Error> {
+        let read = self.read_last_words(PATIENCE);
+        self.clients.finish(&self.ring, end);
+        store::forget()?;
+        read.map_err(|e| Error::system("read the container's last words", e))
+    }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What PID 1 keeps for the service (sd_notify(3), FDSTORE=1) while it is not there: all that one life of the container needs,
+//! each descriptor under its name.
+
+use std::collections::BTreeMap;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use crate::exit::Error;
+use crate::{notify, sys};
+
+/// The names. A set lacks none of them, or it was not taken over.
+pub(super) const NAMES: [&str; 6] = ["listener", "init", "terminal", "memory", "pipe-out", "pipe-in"];
+
+/// Takes what PID 1 has kept, by name. What has a name that this version does not know, PID 1 forgets.
+pub(super) fn take() -> Result<BTreeMap<String, OwnedFd>, Error> {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let own = std::process::id().to_string();
+    let count = variable("LISTEN_FDS").parse().unwrap_or(0);
+    if variable("LISTEN_PID") != own || count == 0 {
+        return Ok(BTreeMap::new());
+    }
+    let descriptors =
+        sys::descriptors_of_pid_1(count).map_err(|e| Error::system("take descriptors from PID 1", e))?;
+    let names = variable("LISTEN_FDNAMES");
+    let mut kept = BTreeMap::new();
+    for (name, descriptor) in names.split(':').zip(descriptors) {
+        if NAMES.contains(&name) {
+            kept.insert(name.to_owned(), descriptor);
+        } else {
+            notify::forget_descriptor(name)?;
+        }
+    }
+    Ok(kept)
+}
+
+/// Has PID 1 keep them; when this returns it does.
+pub(super) fn keep<'a>(
+    descriptors: impl IntoIterator<Item = (&'a str, BorrowedFd<'a>)>,
+) -> Result<(), Error> {
+    for (name, descriptor) in descriptors {
+        notify::keep_descriptor(name, descriptor)?;
+    }
+    notify::barrier(|| {})
+}
+
+/// Has PID 1 forget all of them.
+pub(super) fn forget() -> Result<(), Error> {
+    NAMES.iter().try_for_each(|name| notify::forget_descriptor(name))?;
+    notify::barrier(|| {})
+}
