@@ -28,10 +28,11 @@ const RUNTIMES: [Runtime; 2] =
     [Runtime { name: "crun", in_ci: true, cannot: &[] }, Runtime { name: "runc", in_ci: true, cannot: &[] }];
 
 /// The columns.
-const BEHAVIOURS: [Behaviour; 9] = [
+const BEHAVIOURS: [Behaviour; 10] = [
     Behaviour { name: "start", containers: life::START, holds: life::starts },
     Behaviour { name: "ready", containers: life::READY, holds: life::becomes_ready },
     Behaviour { name: "exec", containers: inside::EXEC, holds: inside::executes },
+    Behaviour { name: "console", containers: inside::CONSOLE, holds: inside::has_a_console },
     Behaviour { name: "stop", containers: life::STOP, holds: life::stops },
     Behaviour { name: "exit status", containers: life::EXIT_STATUS, holds: life::has_the_status_of_its_init },
     Behaviour { name: "reboot", containers: life::REBOOT, holds: life::reboots_and_powers_off },

@@ -48,6 +48,10 @@ on_every_machine! {
             assert_eq!(case.exec(&machine, log).succeeds().stdout, "hello from inside\n", "{name}");
             let outside = machine.journalctl(&["--unit", &case.unit(), "--output", "cat"]);
             assert!(!outside.contains("hello from inside"), "{name}: its journal is its own");
+
+            // What agetty(8) says above its prompt, on /dev/console.
+            let issue = format!("Debian GNU/Linux {} {name} console", case.system.name().replace("debian", ""));
+            machine.wait_until(&format!("journalctl --sync; journalctl -q -u {} -o cat | grep -qxF '{issue}'", case.unit()));
         }
     }
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! From the start of a container to its end.
 
-use crate::runtime_under_test::{Container, IDLE, RuntimeUnderTest};
+use crate::runtime_under_test::{Container, PLAIN, RuntimeUnderTest};
 
 pub(crate) const START: &[Container] = &[Container {
     name: "start",
     script: "echo \"hello from $(hostname)\"; trap 'exit 0' TERM; touch /shared/up; sleep 1000 & wait",
-    keys: "",
-    tables: "",
+    ..PLAIN
 }];
 
 /// The unit has a main process, in its own control group and a child of PID 1; what the container prints is the unit's log;
@@ -31,9 +30,8 @@ pub(crate) fn starts(tried: &RuntimeUnderTest) {
 
 pub(crate) const READY: &[Container] = &[Container {
     name: "ready",
-    script: IDLE,
-    keys: "",
     tables: "[ready]\ncommand = [\"test\", \"-e\", \"/shared/let\"]\ninterval = \"50ms\"\n",
+    ..PLAIN
 }];
 
 /// The start waits until a command inside succeeds.
@@ -50,14 +48,14 @@ pub(crate) const STOP: &[Container] = &[
     Container {
         name: "polite",
         script: "trap 'echo asked >/shared/told; exit 0' QUIT; touch /shared/up; sleep 1000 & wait",
-        keys: "",
         tables: "[stop]\nsignal = \"SIGQUIT\"\n",
+        ..PLAIN
     },
     Container {
         name: "deaf",
         script: "trap '' TERM; touch /shared/up; while :; do sleep 0.1; done",
-        keys: "",
         tables: "[stop]\ntimeout = \"1s\"\n",
+        ..PLAIN
     },
 ];
 
@@ -72,9 +70,9 @@ pub(crate) fn stops(tried: &RuntimeUnderTest) {
 }
 
 pub(crate) const EXIT_STATUS: &[Container] = &[
-    Container { name: "zero", script: "exit 0", keys: "", tables: "" },
-    Container { name: "seven", script: "exit 7", keys: "", tables: "" },
-    Container { name: "killed", script: IDLE, keys: "", tables: "" },
+    Container { name: "zero", script: "exit 0", ..PLAIN },
+    Container { name: "seven", script: "exit 7", ..PLAIN },
+    Container { name: "killed", ..PLAIN },
 ];
 
 /// The unit ends as the container's init does.
@@ -99,8 +97,8 @@ pub(crate) const REBOOT: &[Container] = &[Container {
     name: "reboot",
     script: "touch /shared/up; while [ ! -s /shared/word ]; do sleep 0.1; done; read word </shared/word; rm /shared/word; \
              $word -f; sleep 1000",
-    keys: "",
     tables: "[security]\ncapabilities = { add = [\"CAP_SYS_BOOT\"] }\n",
+    ..PLAIN
 }];
 
 /// reboot(2) inside starts the unit again, or ends it well.
@@ -126,8 +124,7 @@ pub(crate) fn reboots_and_powers_off(tried: &RuntimeUnderTest) {
 pub(crate) const FREEZE: &[Container] = &[Container {
     name: "freeze",
     script: "trap 'exit 0' TERM; touch /shared/up; while :; do echo x >>/shared/count; sleep 0.05; done",
-    keys: "",
-    tables: "",
+    ..PLAIN
 }];
 
 /// Nothing in it runs until it is thawed.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a container may use, and as whom.
 
-use crate::runtime_under_test::{Container, IDLE, RuntimeUnderTest};
+use crate::runtime_under_test::{Container, PLAIN, RuntimeUnderTest};
 
 pub(crate) const LIMITS: &[Container] = &[Container {
     name: "limits",
     script: "echo \"limits $(ulimit -Sn) $(ulimit -Hn) $(ulimit -Hc)\"; trap 'exit 0' TERM; touch /shared/up; sleep 1000 & wait",
-    keys: "",
     tables: "[oom]\nscore_adjust = 300\n[limits]\nnofile = \"512:1024\"\ncore = 0\n[resources]\ntasks_max = 123\n",
+    ..PLAIN
 }];
 
 /// Every process has the oom score, and the container the limits; also what is run in it later.
@@ -25,7 +25,7 @@ pub(crate) fn has_its_limits(tried: &RuntimeUnderTest) {
 }
 
 pub(crate) const ACCOUNT: &[Container] =
-    &[Container { name: "account", script: IDLE, keys: "user = \"ct-web\"\n", tables: "" }];
+    &[Container { name: "account", keys: "user = \"ct-web\"\n", ..PLAIN }];
 
 /// Nothing of it is root's outside, and it is root inside.
 pub(crate) fn runs_through_an_account(tried: &RuntimeUnderTest) {

@@ -53,9 +53,15 @@ pub(crate) struct Container {
     pub(crate) script: &'static str,
     /// Keys above the first table.
     pub(crate) keys: &'static str,
+    /// Keys of `[process]`.
+    pub(crate) process: &'static str,
     /// Tables.
     pub(crate) tables: &'static str,
 }
+
+/// One that is idle and has nothing special.
+pub(crate) const PLAIN: Container =
+    Container { name: "plain", script: IDLE, keys: "", process: "", tables: "" };
 
 /// One of the runtimes on one of the machines.
 #[derive(Clone, Copy)]
@@ -141,9 +147,9 @@ impl<'m> RuntimeUnderTest<'m> {
                 &format!(
                     "runtime = {:?}\n{}\
                      [root]\nlayers = [\"busybox\"]\nwritable = \"ephemeral\"\nidmap = {through_account}\n\
-                     [process]\ncommand = [\"/bin/sh\", \"-c\", '''{}''']\n\
+                     [process]\ncommand = [\"/bin/sh\", \"-c\", '''{}''']\n{}\
                      [[mount]]\nsource = \"/srv/shared/{name}\"\ntarget = \"/shared\"\n{}",
-                    self.runtime.name, container.keys, container.script, container.tables
+                    self.runtime.name, container.keys, container.script, container.process, container.tables
                 ),
             );
         }

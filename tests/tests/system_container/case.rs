@@ -72,6 +72,7 @@ impl Case {
             &format!(
                 "runtime = {:?}\n{account}\
                  [root]\nlayers = [{:?}, \"notes\"]\nwritable = \"ephemeral\"\nidmap = {}\n\
+                 [process]\nterminal = true\n\
                  [[mount]]\nsource = \"/srv/notes/{name}\"\ntarget = \"/notes\"\n\
                  [ready]\nnotify = true\n{more}",
                 self.runtime,

@@ -10,6 +10,7 @@ mod oom_score;
 mod out_of_memory;
 mod resources;
 mod set;
+mod system_container;
 
 use ct_tests::VirtualMachine;
 
