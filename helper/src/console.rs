@@ -17,6 +17,7 @@ mod session;
 mod source;
 mod store;
 mod token;
+mod unit;
 
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;

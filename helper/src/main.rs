@@ -54,6 +54,7 @@ use ct_config::name::ContainerName;
 use ct_config::run::{RunId, RunName};
 use nix::sys::stat::Mode;
 
+use crate::console::service::Leave;
 use crate::exit::{At, Failure, HANDED_OVER, Step};
 use crate::hooks::Stage;
 use crate::journal::Journal;
@@ -104,6 +105,9 @@ enum Verb {
     PodStart { name: String },
 }
 
+/// EX_TEMPFAIL of sysexits(3): the unit says that another process is to be started then.
+const TRY_AGAIN: i32 = 75;
+
 fn run_id(text: &str) -> Result<RunId, String> {
     RunId::parse(text).ok_or_else(|| "eight hexadecimal digits are wanted".to_owned())
 }
@@ -146,7 +150,10 @@ fn main() {
         }
         Verb::Console { name } => {
             let journal = Journal::connect_console(&name);
-            let served = console::service::serve(&name, journal).map(|()| Outcome::Exited(0));
+            let served = console::service::serve(&name, journal).map(|leave| match leave {
+                Leave::Done => Outcome::Exited(0),
+                Leave::ForAnother => Outcome::Exited(TRY_AGAIN),
+            });
             (served.at(Step::Console), journal)
         }
         Verb::PodStart { name } => {

@@ -10,8 +10,17 @@ use crate::Machine;
 use crate::systemctl::comes_true;
 
 /// Directories that ct and the runtimes write to.
-const WATCHED: [&str; 8] =
-    ["run/ct", "run/ct-pod", "run/ct-run", "run/crun", "run/runc", "var/lib/ct", "tmp", "dev/shm"];
+const WATCHED: [&str; 9] = [
+    "run/ct",
+    "run/ct-console",
+    "run/ct-pod",
+    "run/ct-run",
+    "run/crun",
+    "run/runc",
+    "var/lib/ct",
+    "tmp",
+    "dev/shm",
+];
 
 /// Between two looks, and how often to look at what does not settle.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);

@@ -30,6 +30,7 @@
 //! When a test fails, journal, generated units and console of its machine are in `target/ct-tests/NAME/`.
 
 mod command;
+mod console;
 mod evidence;
 mod inside;
 mod leaks;
@@ -45,6 +46,7 @@ mod tracer;
 mod virtual_machine;
 
 pub use command::{Command, Output, Running};
+pub use console::{ConsoleClient, Heard};
 pub use inside::Inside;
 pub use leaks::Snapshot;
 pub use machine::Machine;

@@ -16,6 +16,7 @@ use ct_config::name::ContainerName;
 use serde::{Deserialize, Serialize};
 
 use super::life::{Life, Role};
+use super::unit;
 use crate::exit::Error;
 use crate::instance::container_directory;
 use crate::reaper::Init;
@@ -23,6 +24,8 @@ use crate::sys;
 
 /// How long the service may be away.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// When it is started, which it should have been.
+const OVERDUE: Duration = Duration::from_millis(500);
 /// Before it is asked again.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long a message may take once its sender is connected.
@@ -92,13 +95,18 @@ pub(crate) fn hand_over(name: &ContainerName, init: &Init, terminal: OwnedFd) ->
         roles: vec![Role::Listener, Role::Init, Role::Terminal],
     };
     let descriptors = [listener.as_fd(), pidfd.as_fd(), terminal.as_fd()];
-    let deadline = Instant::now() + PATIENCE;
+    let (overdue, deadline) = (Instant::now() + OVERDUE, Instant::now() + PATIENCE);
+    let mut was_started = false;
     loop {
         let reason = match offer_once(name, &offer, &descriptors) {
             Ok(Answer::Taken) => return Ok(()),
             Ok(Answer::Refused(reason)) => reason,
             Err(error) if Instant::now() < deadline && is_absence(&error) => {
                 std::thread::sleep(PAUSE);
+                // It may have thought just before this start that there would be none.
+                if Instant::now() > overdue && !std::mem::replace(&mut was_started, true) {
+                    let _ = unit::start_service(name.console_unit().as_str());
+                }
                 continue;
             }
             Err(error) => error.to_string(),

@@ -19,6 +19,7 @@ use super::peer::Peer;
 use super::session::{Parts, Session};
 use super::store;
 use super::token::{self, data};
+use super::unit::{self, UnitWatch};
 use crate::exit::{Error, Step};
 use crate::journal::Journal;
 use crate::message::Message;
@@ -45,10 +46,21 @@ struct Service<'a> {
     told: BTreeSet<u32>,
     /// Until when nobody is let in.
     paused_until: Option<Instant>,
+    /// While no container has its terminal: whether one will.
+    unit: Option<UnitWatch>,
+}
+
+/// How the service ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// The container has stopped.
+    Done,
+    /// It has not: another service is to go on.
+    ForAnother,
 }
 
 /// Serves until PID 1 says that it is enough.
-pub(crate) fn serve(name: &str, journal: Journal) -> Result<(), Error> {
+pub(crate) fn serve(name: &str, journal: Journal) -> Result<Leave, Error> {
     is_the_unit(name)?;
     let failed = |what: &'static str| move |e: io::Error| Error::system(what, e);
     let signals = Signals::catch(&[libc::SIGTERM, libc::SIGINT]).map_err(failed("signalfd"))?;
@@ -61,18 +73,26 @@ pub(crate) fn serve(name: &str, journal: Journal) -> Result<(), Error> {
         next_client: token::FIRST_CLIENT,
         told: BTreeSet::new(),
         paused_until: None,
+        unit: Some(UnitWatch::of(name)),
         epoll,
     };
     service.watch(&signals).map_err(failed("epoll_ctl"))?;
     service.take_up()?;
     notify::ready()?;
     loop {
+        if service.is_done() {
+            return service.finish().map(|()| Leave::Done);
+        }
         let is_busy = service.work().map_err(failed("serve the terminal"))?;
         let mut events = Vec::with_capacity(EVENTS);
         service.wait(&mut events, is_busy).map_err(failed("epoll_wait"))?;
         for event in events {
             match event.data.u64() {
-                token::SIGNALS if signals.next().is_some() => return service.leave(),
+                token::SIGNALS if signals.next().is_some() => {
+                    if let Some(leave) = service.leave()? {
+                        return Ok(leave);
+                    }
+                }
                 token::HANDOVER => service.take_over()?,
                 token::CLIENTS => service.accept().map_err(failed("accept a client"))?,
                 number => service.wake(number, event.flags).map_err(failed("serve the terminal"))?,
@@ -114,13 +134,17 @@ impl Service<'_> {
 
     fn begin(&mut self, mut session: Session) -> Result<(), Error> {
         session.watch(&self.epoll).map_err(|e| Error::system("epoll_ctl", e))?;
+        self.unit = None;
         self.session = Some(session);
         Ok(())
     }
 
     fn wake(&mut self, number: u64, flags: epoll::EventFlags) -> io::Result<()> {
         match &mut self.session {
-            Some(session) if number == token::INIT => session.see_the_end(&self.epoll),
+            Some(session) if number == token::INIT => {
+                self.unit = Some(UnitWatch::of(self.name));
+                session.see_the_end(&self.epoll)
+            }
             Some(session) => {
                 session.wake(number, flags);
                 Ok(())
@@ -139,7 +163,8 @@ impl Service<'_> {
 
     fn wait(&self, events: &mut Vec<epoll::Event>, is_busy: bool) -> io::Result<()> {
         let deadline = self.session.as_ref().and_then(Session::deadline);
-        let deadline = [deadline, self.paused_until].into_iter().flatten().min();
+        let look = self.unit.as_ref().map(UnitWatch::deadline);
+        let deadline = [deadline, self.paused_until, look].into_iter().flatten().min();
         let left = match deadline {
             _ if is_busy => Some(Duration::ZERO),
             Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
@@ -230,15 +255,33 @@ impl Service<'_> {
         self.begin(session)
     }
 
-    /// PID 1 wants this process to end. Is the container still there, another will take its place.
-    fn leave(mut self) -> Result<(), Error> {
-        match &mut self.session {
-            Some(session) if session.is_over() => session.finish(End::Stopped),
-            Some(session) => {
-                session.clients.hang_up();
-                Ok(())
-            }
-            None => Ok(()),
+    /// Whether there will be no container with a terminal any more.
+    fn is_done(&mut self) -> bool {
+        let invocation = self.session.as_ref().map(|session| session.life().invocation.as_str());
+        self.unit.as_mut().is_some_and(|unit| unit.is_done(invocation))
+    }
+
+    fn finish(mut self) -> Result<(), Error> {
+        self.session.take().map_or(Ok(()), |mut session| session.finish(End::Stopped))
+    }
+
+    /// PID 1, or somebody, wants this process to end. That must not be the end of a container whose terminal it has: when the
+    /// service is to be stopped, that is stopped before, and till then it is served.
+    fn leave(&mut self) -> Result<Option<Leave>, Error> {
+        let Some(session) = self.session.as_mut().filter(|session| !session.is_over()) else {
+            return self
+                .session
+                .as_mut()
+                .map_or(Ok(()), |s| s.finish(End::Stopped))
+                .map(|()| Some(Leave::Done));
+        };
+        if !unit::is_to_stop(self.name) {
+            session.clients.hang_up();
+            return Ok(Some(Leave::ForAnother));
         }
+        unit::stop_container(self.name).map_err(|e| Error::system("execute systemctl", e))?;
+        // Its end is seen by itself; were it not, what PID 1 says of the unit would tell.
+        self.unit = Some(UnitWatch::of(self.name));
+        Ok(None)
     }
 }
