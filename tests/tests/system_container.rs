@@ -9,15 +9,6 @@ use ct_tests::{Machine, Root, System, on_every_machine};
 
 use case::Case;
 
-/// Boots a machine with all of them configured.
-fn with_all(root: Root) -> (Machine, Vec<Case>) {
-    let machine = case::machine(root).boot();
-    let cases = case::all();
-    cases.iter().for_each(|case| case.configure(&machine, ""));
-    machine.daemon_reload();
-    (machine, cases)
-}
-
 /// Has one command of systemctl do this to all of them, side by side.
 fn all_at_once(machine: &Machine, verb: &str, cases: &[Case]) {
     let units = cases.iter().map(Case::unit);
@@ -26,49 +17,48 @@ fn all_at_once(machine: &Machine, verb: &str, cases: &[Case]) {
     assert!(output.status.success(), "{output}\n{}", failed());
 }
 
+/// Asserts that one is up, with a control group for each of its units, a journal of its own and a login prompt.
+fn assert_all_of_it_runs(machine: &Machine, case: &Case) {
+    let (name, unit) = (case.name(), case.unit());
+    // Ready means ready: READY=1 is that of the systemd inside.
+    let state = case.exec(machine, "systemctl is-system-running; systemctl --failed --plain --no-legend");
+    assert_eq!(state.stdout, "running\n", "{name}");
+    assert_eq!(machine.show(&unit, "KillSignal"), "37", "{name}: SIGRTMIN+3");
+
+    let inside = "cat /proc/1/comm; systemd-run --quiet --wait --pipe --unit=probe grep ^0:: /proc/self/cgroup; \
+                  systemd-run --quiet --wait --unit=speaks echo 'hello from inside'; journalctl --sync; \
+                  journalctl --quiet --unit=speaks --output=cat --identifier=echo";
+    let said = case.exec(machine, inside).succeeds().stdout;
+    assert_eq!(said, "systemd\n0::/system.slice/probe.service\nhello from inside\n", "{name}");
+    machine.shell(&format!("test -d /sys/fs/cgroup/ct.slice/{unit}.service/payload/system.slice")).succeeds();
+    let outside = machine.journalctl(&["--unit", &unit, "--output", "cat"]);
+    assert!(!outside.contains("hello from inside"), "{name}: its journal is its own");
+
+    // What agetty(8) says above its prompt, on /dev/console.
+    let issue = format!("Debian GNU/Linux {} {name} console", case.system.name().replace("debian", ""));
+    machine.wait_until(&format!("journalctl --sync; journalctl -q -u {unit} -o cat | grep -qxF '{issue}'"));
+}
+
 on_every_machine! {
-    fn all_of_it_runs_with_groups_and_a_journal_of_its_own(root: Root) {
-        let (machine, cases) = with_all(root);
-        all_at_once(&machine, "start", &cases);
-        for case in &cases {
-            let name = case.name();
-            // Ready means ready: READY=1 is that of the systemd inside.
-            let state = case.exec(&machine, "systemctl is-system-running; systemctl --failed --plain --no-legend");
-            assert_eq!(state.stdout, "running\n", "{name}");
-            assert_eq!(machine.show(&case.unit(), "KillSignal"), "37", "{name}: SIGRTMIN+3");
-            assert_eq!(case.exec(&machine, "cat /proc/1/comm").stdout, "systemd\n", "{name}");
-
-            let own_group = "systemd-run --quiet --wait --pipe --unit=probe grep ^0:: /proc/self/cgroup";
-            assert_eq!(case.exec(&machine, own_group).succeeds().stdout, "0::/system.slice/probe.service\n", "{name}");
-            let seen = format!("test -d /sys/fs/cgroup/ct.slice/{}.service/payload/system.slice", case.unit());
-            machine.shell(&seen).succeeds();
-
-            let log = "systemd-run --quiet --wait --unit=speaks echo 'hello from inside'; journalctl --sync; \
-                       journalctl --quiet --unit=speaks --output=cat --identifier=echo";
-            assert_eq!(case.exec(&machine, log).succeeds().stdout, "hello from inside\n", "{name}");
-            let outside = machine.journalctl(&["--unit", &case.unit(), "--output", "cat"]);
-            assert!(!outside.contains("hello from inside"), "{name}: its journal is its own");
-
-            // What agetty(8) says above its prompt, on /dev/console.
-            let issue = format!("Debian GNU/Linux {} {name} console", case.system.name().replace("debian", ""));
-            machine.wait_until(&format!("journalctl --sync; journalctl -q -u {} -o cat | grep -qxF '{issue}'", case.unit()));
-        }
-    }
-
-    fn power_off_reboot_and_stop_are_orderly(root: Root) {
-        let (machine, cases) = with_all(root);
+    fn it_runs_and_power_off_reboot_and_stop_are_orderly(root: Root) {
+        let machine = case::machine(root).boot();
+        let cases = case::all(root);
+        cases.iter().for_each(|case| case.configure(&machine, ""));
+        machine.daemon_reload();
         machine.start("ct.slice");
         let before = machine.leaks();
         all_at_once(&machine, "start", &cases);
-        let mut pids: Vec<u64> = cases.iter().map(|case| machine.main_pid(&case.unit())).collect();
+        cases.iter().for_each(|case| assert_all_of_it_runs(&machine, case));
 
         // From inside. What asks for it goes down with it, before or after its answer.
+        let mut pids: Vec<u64> = cases.iter().map(|case| machine.main_pid(&case.unit())).collect();
         for case in &cases {
             let _ = case.exec(&machine, "systemctl reboot");
         }
         for (case, pid) in cases.iter().zip(&mut pids) {
             *pid = case.wait_for_another(&machine, *pid);
             assert_eq!(machine.show(&case.unit(), "NRestarts"), "1", "{}", case.name());
+            assert_eq!(machine.show(&case.unit(), "Result"), "success", "{}", case.name());
             assert_eq!(case.exec(&machine, "systemctl is-system-running").stdout, "running\n", "{}", case.name());
         }
         all_at_once(&machine, "restart", &cases);
