@@ -10,6 +10,8 @@ build="bash ca-certificates gcc groff-base libc6-dev make"
 machines="systemd dbus polkitd openssh-client dropbear-bin util-linux mount passwd procps iproute2 crun runc busybox-static uidmap strace catatonit lxcfs"
 debian13="mmdebstrap debian-archive-keyring"
 virtual="qemu-system-x86 e2fsprogs"
+# What Debian 13 has no package of: its tests take this host's runsc along.
+debian12="runsc criu"
 rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
 apt_install() {
@@ -36,9 +38,11 @@ fi
 
 # The virtual machine has a kernel for this architecture alone.
 [ "$(dpkg --print-architecture)" = amd64 ] || virtual=
+# shellcheck source=/dev/null
+[ "$(. /etc/os-release && echo "${VERSION_ID:-}")" = 12 ] || debian12=
 
 missing=
-for package in $build $machines $debian13 $virtual; do
+for package in $build $machines $debian12 $debian13 $virtual; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
 done
 # shellcheck disable=SC2086 # a list

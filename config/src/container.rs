@@ -97,6 +97,10 @@ pub enum RuntimeFamily {
     Crun,
     /// runc's command line, which other OCI runtimes follow.
     Runc,
+    /// youki's.
+    Youki,
+    /// That of gVisor's runsc.
+    Runsc,
 }
 
 /// The runtime of one container.

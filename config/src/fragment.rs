@@ -106,7 +106,7 @@ pub struct Root {
     /// An id-mapped mount, to share one root file system between containers with other id ranges.
     pub idmap: Option<Spanned<bool>>,
     /// no (default), auto, or yes: files of /proc from lxcfs.
-    pub lxcfs: Option<Lxcfs>,
+    pub lxcfs: Option<Spanned<Lxcfs>>,
 }
 
 /// `root.lxcfs`

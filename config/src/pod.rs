@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
 
-use crate::container::{AccountName, Container, Digest, IdMap, Network};
+use crate::container::{AccountName, Container, Digest, IdMap, Network, RuntimeFamily};
 use crate::document::{self, SourceMap};
 use crate::fragment::PodFragment;
 use crate::name::PodName;
@@ -170,6 +170,26 @@ impl Pods {
     }
 }
 
+/// The score of the sandbox of each pod that has one, see [`Container::sandbox_score`]: the lowest of its members'.
+///
+/// They are one application to whoever wrote the pod, and a member that the kernel kills takes what the others need with
+/// it: so none is killed before what the most precious of them allows.
+pub fn lowest_scores<'a>(scores: impl Iterator<Item = (&'a PodName, i16)>) -> BTreeMap<&'a PodName, i16> {
+    let mut lowest = BTreeMap::new();
+    for (pod, score) in scores {
+        lowest.entry(pod).and_modify(|least: &mut i16| *least = score.min(*least)).or_insert(score);
+    }
+    lowest
+}
+
+impl Container {
+    /// The pod of a container that is in a sandbox, and the score that it asks for.
+    pub fn sandbox_score(&self) -> Option<(&PodName, i16)> {
+        let membership = self.membership.as_ref().filter(|_| self.runtime.family == RuntimeFamily::Runsc)?;
+        Some((&membership.pod, self.oom.score_adjust.unwrap_or(0)))
+    }
+}
+
 /// What a container says for itself although its pod says it for all.
 fn conflicts(container: &Container, membership: &Membership, pod: &Pod) -> Vec<Problem> {
     let name = &pod.name;
@@ -199,6 +219,17 @@ fn conflicts(container: &Container, membership: &Membership, pod: &Pod) -> Vec<P
         pod.has_user_namespace(),
         format!("the members of the pod {name} share one user namespace"),
         "set [idmap] in the pod".to_owned(),
+    );
+    let is_sandbox = container.runtime.family == RuntimeFamily::Runsc;
+    conflict(
+        &Some(membership.place.clone()),
+        "pod",
+        is_sandbox && (pod.share.ipc || pod.share.uts),
+        format!(
+            "{} cannot: its sandbox has ipc and uts of its own, and the pod {name} shares them",
+            container.runtime.name
+        ),
+        "set share = [\"net\"] in the pod".to_owned(),
     );
     let owner = |account: &Option<AccountName>| match account {
         None => "root".to_owned(),

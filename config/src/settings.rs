@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::container::{
     Container, Dependency, Depends, Digest, Directive, Hooks, OomPolicy, ReadyWhen, RestartPolicy,
-    RootSource, Writable,
+    RootSource, RuntimeFamily, Writable,
 };
 use crate::name::UnitName;
 use crate::pod::Pod;
@@ -224,8 +224,11 @@ fn service_section(container: &Container) -> Vec<Property> {
     }
     // Always said: Delegate= in the template would make it `continue`.
     add("OOMPolicy", Value::Word(oom_policy(container.oom.policy)));
-    for (resource, limit) in &container.limits {
-        add(resource.directive(), Value::Limit(*limit));
+    // A sandbox is more than the processes in it, and has them limit these itself.
+    if container.runtime.family != RuntimeFamily::Runsc {
+        for (resource, limit) in &container.limits {
+            add(resource.directive(), Value::Limit(*limit));
+        }
     }
     for device in &container.security.devices {
         // `m` besides, for the runtime to make the node: a second node of the same device opens no other door.

@@ -6,6 +6,7 @@ mod isolation;
 mod lifecycle;
 mod pod;
 mod process;
+mod runtime;
 mod unit;
 
 pub use isolation::CAPABILITIES;
@@ -16,16 +17,13 @@ pub(crate) use unit::{FORBIDDEN_SERVICE, FORBIDDEN_UNIT};
 use std::fmt::Display;
 use std::path::{Component, Path, PathBuf};
 
-use crate::container::{
-    AccountName, Container, Digest, Lxcfs, Root, RootSource, Runtime, RuntimeFamily, Writable,
-};
+use crate::container::{AccountName, Container, Digest, Lxcfs, Root, RootSource, Writable};
 use crate::document::{MAX_PROBLEMS, ROOT_SOURCES, SourceMap, Span};
 use crate::fragment::{self, Fragment, List, Scalar, Spanned, Text};
 use crate::host::Host;
 use crate::name::{ContainerName, UnitName, is_layer_name};
 use crate::problem::Problem;
 use crate::sources::HookFiles;
-use crate::suggest;
 use crate::value::{Timespan, parse_number};
 
 /// Where bare layer names are.
@@ -34,8 +32,6 @@ pub const LAYERS: &str = "/var/lib/ct/layers";
 pub const MAX_LAYERS: usize = 500;
 /// The slice of a container that names none.
 const DEFAULT_SLICE: &str = "ct.slice";
-/// Runtimes that a later version drives.
-const FUTURE_RUNTIMES: [&str; 3] = ["youki", "runsc", "lxc"];
 
 /// What there is to say of a key that has no effect yet. Accepting it would promise something.
 const NOT_YET: &str = "not supported yet";
@@ -66,6 +62,8 @@ pub(crate) fn container(
     let mut check = Check { map, problems };
     let Identity { name, files, hooks, digest } = identity;
     let membership = check.membership(&fragment);
+    let runtime = check.runtime(fragment.runtime.as_ref(), host);
+    check.runtime_can(&fragment, &runtime);
     let root = fragment.root.unwrap_or_default();
     // A pod may have ids for its members, which its own file tells.
     let has_ids = fragment.user.is_some() || fragment.idmap.is_some() || fragment.pod.is_some();
@@ -74,7 +72,7 @@ pub(crate) fn container(
     let (extra_unit, extra_service) = check.systemd(fragment.systemd.unwrap_or_default());
     let container = Container {
         description: fragment.description.map(Spanned::into_inner).filter(|text| !text.is_empty()),
-        runtime: check.runtime(fragment.runtime, host),
+        runtime,
         account: fragment.user.and_then(|user| check.account(&user)),
         slice: check.slice_of(fragment.slice, membership.as_ref()),
         membership: membership.map(Box::new),
@@ -183,7 +181,7 @@ impl Check<'_> {
             RootSource::Bundle(_) => writable,
             _ => Some(writable.unwrap_or_default()),
         };
-        let lxcfs = match root.lxcfs {
+        let lxcfs = match root.lxcfs.map(Spanned::into_inner) {
             None | Some(fragment::Lxcfs::No) => Lxcfs::No,
             Some(fragment::Lxcfs::Auto) => Lxcfs::Auto,
             Some(fragment::Lxcfs::Yes) => Lxcfs::Yes,
@@ -228,36 +226,6 @@ impl Check<'_> {
             paths.push(path);
         }
         paths
-    }
-
-    fn runtime(&mut self, text: Option<Text>, host: &Host) -> Runtime {
-        let name = text.as_ref().map_or("crun", |text| text.get_ref().as_str());
-        let mut runtime = Runtime {
-            name: name.to_owned(),
-            family: family(name),
-            program: PathBuf::from(name),
-            arguments: Vec::new(),
-        };
-        if let Some(known) = host.runtimes.get(name) {
-            runtime.family = family(&known.path.file_name().unwrap_or_default().to_string_lossy());
-            runtime.program.clone_from(&known.path);
-            runtime.arguments.clone_from(&known.arguments);
-            return runtime;
-        }
-        let Some(text) = &text else { return runtime };
-        if name.starts_with('/') {
-            runtime.program = self.path(text, "runtime");
-            runtime.family = family(&runtime.program.file_name().unwrap_or_default().to_string_lossy());
-        } else if FUTURE_RUNTIMES.contains(&name) {
-            self.problem(text, "runtime", &format!("{name:?} is {NOT_YET}"));
-        } else if !matches!(name, "crun" | "runc") {
-            let known = ["crun", "runc"].into_iter().chain(host.runtimes.keys().map(String::as_str));
-            let hint = suggest(name, known).map(|word| format!("did you mean {word:?}?"));
-            let reason =
-                format!("{name:?} is neither crun, runc, one of [runtimes] in ct.toml, nor an absolute path");
-            self.hint(text, "runtime", &reason, hint);
-        }
-        runtime
     }
 
     /// `None` is root.
@@ -313,11 +281,6 @@ impl Check<'_> {
         }
         text.into_inner()
     }
-}
-
-/// crun and what is named after it understand crun's command line, all others runc's.
-pub(crate) fn family(program: &str) -> RuntimeFamily {
-    if program.starts_with("crun") { RuntimeFamily::Crun } else { RuntimeFamily::Runc }
 }
 
 /// An absolute path, without the needless parts of it.

@@ -9,6 +9,8 @@ mod drop_in;
 mod processes;
 
 use clap::Args;
+use ct_config::container::RuntimeFamily;
+use ct_config::host::Host;
 use ct_config::name::ContainerName;
 use ct_config::settings::{Property, Value, unit_settings};
 use ct_config::value::{Limit, RlimitResource};
@@ -56,6 +58,10 @@ pub fn set(arguments: &SetArguments, context: &Context) -> Result<Status, Error>
             return Err(Error::Usage(format!("{key} counts from the next start on: it takes --persist")));
         }
     }
+    let is_limit = |one: &Assignment| matches!(one.kind, Kind::Limit(_));
+    if assignments.iter().any(is_limit) {
+        refuse_for_sandbox(&name, context)?;
+    }
     let properties = live_properties(&assignments, &name)?;
     if arguments.persist {
         context.only_here("set --persist")?;
@@ -67,6 +73,20 @@ pub fn set(arguments: &SetArguments, context: &Context) -> Result<Status, Error>
         context.systemd()?.reload()?;
     }
     Ok(status)
+}
+
+/// Which limits the processes in a sandbox have, only its runtime could change, and does not.
+fn refuse_for_sandbox(name: &ContainerName, context: &Context) -> Result<(), Error> {
+    context.only_here("set of limits or the oom score")?;
+    let (host, _) = Host::load(context.root());
+    match ct_config::load(context.tree(), &host, name) {
+        Ok(container) if container.runtime.family == RuntimeFamily::Runsc => Err(Error::failed(format!(
+            "{name} runs in a sandbox of {}, which has its limits from its start on: change the config, and restart it",
+            container.runtime.name
+        ))),
+        // Whatever its config says by now, it runs.
+        _ => Ok(()),
+    }
 }
 
 /// The settings of those that can be changed in a container that runs, in their order of systemd's.

@@ -29,8 +29,8 @@ use std::path::{Path, PathBuf};
 use ct_config::Broken;
 use ct_config::container::{Autostart, Container, Depends};
 use ct_config::host::{Host, Parallel};
-use ct_config::name::ContainerName;
-use ct_config::pod::Pods;
+use ct_config::name::{ContainerName, PodName};
+use ct_config::pod::{Pods, lowest_scores};
 use ct_config::problem::Problem;
 use ct_config::settings::unit_settings;
 use ct_config::sources::Tree;
@@ -68,6 +68,7 @@ pub fn generate_from(
     let known = Known { tree, pods: &pods, links: &links };
     let loaded: Vec<Loaded> =
         ct_config::load_all(tree, &host).map(|loaded| draft(&known, loaded, &mut text)).collect();
+    let loaded = with_lowest_scores(&known, &host, loaded, &mut text);
     // Never freed: the process is about to end, and taking all of it apart takes longer than some of its work.
     let loaded = ManuallyDrop::new(loaded);
     if loaded.is_empty() && pods.iter().next().is_none() {
@@ -117,6 +118,8 @@ struct Good {
     autostart: Autostart,
     enabled: Enabled,
     draft: Draft,
+    /// The pod and the score of a container that is in a sandbox.
+    sandbox: Option<(PodName, i16)>,
 }
 
 impl Good {
@@ -147,13 +150,14 @@ fn draft(known: &Known<'_>, loaded: Result<Container, Box<Broken>>, text: &mut S
     if let Err(problems) = known.pods.join(&container) {
         return failing(container.name, problems, container.autostart.enabled);
     }
+    let sandbox = container.sandbox_score().map(|(pod, score)| (pod.clone(), score));
     let settings = unit_settings(&container);
     let source = take(&mut container.files).into_iter().next().unwrap_or_default();
     let enabled = known.links.of(&container.name, container.autostart.enabled);
     match Draft::new(text, &Head { name: &container.name, source: &source, enabled: &enabled }, settings) {
         Ok(draft) => {
             let Container { name, depends, autostart, .. } = container;
-            Ok(Good { name, source, depends, autostart, enabled, draft })
+            Ok(Good { name, source, depends, autostart, enabled, draft, sandbox })
         }
         Err(unwritable) => Err(Box::new(Failing {
             name: container.name,
@@ -163,6 +167,33 @@ fn draft(known: &Known<'_>, loaded: Result<Container, Box<Broken>>, text: &mut S
             enabled,
         })),
     }
+}
+
+/// Renders those again whose score is another than their own: the lowest of the sandboxes of their pod.
+fn with_lowest_scores(known: &Known<'_>, host: &Host, loaded: Vec<Loaded>, text: &mut String) -> Vec<Loaded> {
+    let scores = loaded.iter().flatten().filter_map(|good| good.sandbox.as_ref());
+    let scores: Vec<(PodName, i16)> = scores.cloned().collect();
+    if scores.is_empty() {
+        return loaded;
+    }
+    let lowest = lowest_scores(scores.iter().map(|(pod, score)| (pod, *score)));
+    let again = |good: &Good| {
+        let (pod, own) = good.sandbox.as_ref()?;
+        let least = *lowest.get(pod).filter(|least| *least != own)?;
+        let container = ct_config::load(known.tree, host, &good.name).map(|mut container| {
+            container.oom.score_adjust = Some(least);
+            container
+        });
+        Some(container)
+    };
+    let render = |one: Loaded| match one {
+        Ok(good) => match again(&good) {
+            Some(container) => draft(known, container, text),
+            None => Ok(good),
+        },
+        failing => failing,
+    };
+    loaded.into_iter().map(render).collect()
 }
 
 /// A path that no unit file can have in it.

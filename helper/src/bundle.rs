@@ -4,6 +4,7 @@
 //! It begins as ct's defaults, or as the bundle's own config.json, and gets on top what the TOML says. What PID 1 has
 //! set already (limits, oom score, resources) is never said a second time.
 
+mod limits;
 mod namespaces;
 
 use std::collections::BTreeMap;
@@ -15,12 +16,11 @@ use std::path::{Path, PathBuf};
 use ct_config::container::{Container, ReadyWhen, RootSource, Seccomp};
 use ct_config::settings::is_system_init;
 use ct_config::value::Timespan;
-use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{Uid, chown};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    BoxBuilder, Capability, LinuxBuilder, LinuxNamespace, LinuxSeccomp, PosixRlimit, PosixRlimitBuilder,
-    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
+    BoxBuilder, Capability, LinuxBuilder, LinuxNamespace, LinuxSeccomp, PosixRlimit, Process, ProcessBuilder,
+    RootBuilder, Spec, SpecBuilder, User, UserBuilder,
 };
 
 use crate::account::Account;
@@ -153,9 +153,7 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
 
     let mut process = spec.process().clone().unwrap_or_default();
     let capabilities = set_process(&mut process, container, &parts.rootfs.directory, own_config)?;
-    if runtime.family.raises_open_files() {
-        repeat_open_files(&mut process)?;
-    }
+    limits::say(&mut process, container, runtime.family.limits_to_repeat())?;
     set_terminal(&mut process, parts.terminal)?;
     // The usual one is nobody's wish: a bundle's own stands, and without it the runtime passes on the helper's.
     if parts.umask != USUAL_UMASK {
@@ -294,18 +292,6 @@ fn set_terminal(process: &mut Process, size: Option<(u16, u16)>) -> Result<(), E
         let size = BoxBuilder::default().height(u64::from(rows)).width(u64::from(columns)).build();
         process.set_console_size(Some(size.map_err(malformed)?));
     }
-    Ok(())
-}
-
-/// Says this process's own limit of open files, which is the unit's, unless a bundle says another.
-fn repeat_open_files(process: &mut Process) -> Result<(), Error> {
-    let mut limits = process.rlimits().clone().unwrap_or_default();
-    if limits.iter().all(|limit| limit.typ() != PosixRlimitType::RlimitNofile) {
-        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|e| Error::system("getrlimit", e))?;
-        let own = PosixRlimitBuilder::default().typ(PosixRlimitType::RlimitNofile).soft(soft).hard(hard);
-        limits.push(own.build().map_err(malformed)?);
-    }
-    process.set_rlimits(Some(limits));
     Ok(())
 }
 

@@ -234,6 +234,19 @@ impl UnitCgroup {
         let _ = self.write("payload/cgroup.kill", "1");
     }
 
+    /// `cgroup.procs` of the container's group, open for writing.
+    pub(crate) fn payload_procs(&self) -> Result<OwnedFd, Error> {
+        let path = self.payload_on_host().join("cgroup.procs");
+        let opened = fs::OpenOptions::new().write(true).open(&path);
+        opened.map(OwnedFd::from).map_err(|e| Error::system(format!("open {}", path.display()), e))
+    }
+
+    /// The processes of the container's own group, without those in groups below.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let text = self.read("payload/cgroup.procs").unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
     /// The container's group, where the host sees it.
     pub(crate) fn payload_on_host(&self) -> PathBuf {
         self.host_path().join("payload")

@@ -25,6 +25,7 @@ use crate::job::Finished;
 use crate::journal::Journal;
 use crate::read;
 use crate::runtime::Runtime;
+use crate::runtime::family;
 use crate::runtime::places::Places;
 use crate::sys;
 
@@ -68,8 +69,11 @@ pub(crate) fn stop(name: &str, journal: Journal) -> Result<i32, Failure> {
     // Gone meanwhile, or no longer the container's.
     let Some(init) = sys::pidfd_open(pid).ok().filter(|_| cgroup.holds(pid)) else { return Ok(status) };
     let mut steps = vec![stop_inside(&container, &cgroup, &init, deadline)];
-    if is_init_unknown(&container) {
-        steps.push(ask_init(&container, &cgroup, (pid, &init), deadline));
+    if is_init_unknown(&container)
+        && let Some(first) = family::of(container.runtime.family).init_of(pid, &cgroup)
+        && let Ok(pidfd) = sys::pidfd_open(first)
+    {
+        steps.push(ask_init(&container, &cgroup, (first, &pidfd), deadline));
     }
     let failed = steps.into_iter().filter_map(Result::err);
     Ok(failed.fold(status, |_, error| journal.survived(&Failure { step: Step::Stop, error })))
@@ -156,7 +160,10 @@ pub(crate) fn run_poststop(container: &Container, instance: &Instance) -> Result
 
 fn moment<'a>(container: &'a Container, instance: &'a Instance, stage: Stage) -> Moment<'a> {
     let pid = main_process();
-    let rootfs = pid.map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
+    let cgroup = cgroup::own_path().and_then(|own| UnitCgroup::containing(&own, &instance.unit())).ok();
+    let family = family::of(container.runtime.family);
+    let seen_by = pid.and_then(|pid| cgroup.map_or(Some(pid), |cgroup| family.files_of(pid, &cgroup)));
+    let rootfs = seen_by.map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
     Moment { container, instance, stage, pid, rootfs }
 }
 

@@ -31,6 +31,7 @@ use crate::exit::{Error, Failure, Step};
 use crate::instance::Instance;
 use crate::journal::Journal;
 use crate::runtime::Runtime;
+use crate::runtime::family::Family;
 use crate::runtime::places::Places;
 use crate::{claim, identity, read, sys};
 
@@ -86,7 +87,7 @@ fn run(
     let account = identity::account(&container)?;
     let instance = Instance::Container(container.name.clone());
     let cgroup = UnitCgroup::of_running(&request.unit.control_group, &instance.unit())?;
-    let root = root_of(&container, &request.unit, &cgroup)?;
+    let root = root_of(&container, &request.unit, &cgroup, runtime.family)?;
     if cgroup.is_frozen() {
         return Err(NotRun::because(format!(
             "{name} is frozen: nothing in it runs until `systemctl thaw ct@{name}`"
@@ -117,11 +118,17 @@ fn run(
 }
 
 /// The root directory of the container, as its init sees it: held by a descriptor, before anything in there is looked at.
-fn root_of(container: &Container, unit: &Unit, cgroup: &UnitCgroup) -> Result<OwnedFd, NotRun> {
+fn root_of(
+    container: &Container,
+    unit: &Unit,
+    cgroup: &UnitCgroup,
+    family: &dyn Family,
+) -> Result<OwnedFd, NotRun> {
     let not_running = || NotRun::because(format!("{} is not running", container.name));
     let pid = unit.main_pid;
     let init = sys::pidfd_open(pid).ok().filter(|_| pid > 1 && cgroup.holds(pid)).ok_or_else(not_running)?;
-    let root = File::open(format!("/proc/{pid}/root")).map_err(|_gone| not_running())?;
+    let seen_by = family.files_of(pid, cgroup).ok_or_else(not_running)?;
+    let root = File::open(format!("/proc/{seen_by}/root")).map_err(|_gone| not_running())?;
     // It was init's only if init is still there.
     if sys::ends_within(&init, 0).unwrap_or(true) {
         return Err(not_running());
@@ -155,9 +162,11 @@ impl Inside<'_> {
         let mut stream = || streams.next().unwrap_or_else(Stdio::null);
         command.stdin(stream()).stdout(stream()).stderr(stream());
         sys::limit_before_exec(&mut command, limits(unit)?);
-        if !account.is_root() {
-            // An account may move its processes only from and to groups that it was given.
+        // An account may move its processes only from and to groups that it was given.
+        if !account.is_root() || runtime.family.starts_in_payload() {
             sys::enter_cgroup_before_exec(&mut command, group.procs()?);
+        }
+        if !account.is_root() {
             let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
             sys::switch_user_before_exec(&mut command, uid, gid, Vec::new());
         }

@@ -10,7 +10,7 @@ use ct_config::name::ContainerName;
 use crate::account::Account;
 use crate::cgroup::UnitCgroup;
 use crate::exit::Error;
-use crate::job::{Finished, Job, Output};
+use crate::job::{Finished, Job, JobEnd, Output};
 use crate::runtime::Runtime;
 use crate::runtime::places::Places;
 
@@ -38,6 +38,10 @@ impl Inside<'_> {
         let group = self.cgroup.job_in_payload(self.account)?;
         let command = self.runtime.exec(self.places, account, &group, argv);
         let job = Job { command, group: &group, account, deadline, output: Output::Keep, input: None };
-        job.run(watched).inspect_err(|_| group.remove(false))
+        let finished = job.run(watched).inspect_err(|_| group.remove(false))?;
+        if !matches!(finished.end, JobEnd::Ended(_)) {
+            self.runtime.signal_inside(self.places, account, &group, libc::SIGKILL);
+        }
+        Ok(finished)
     }
 }

@@ -13,11 +13,13 @@ mod crun;
 pub(crate) mod family;
 pub(crate) mod places;
 mod runc;
+mod runsc;
 pub(crate) mod said;
+mod youki;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ct_config::container;
@@ -114,6 +116,23 @@ impl<'a> Runtime<'a> {
         files: &ExecFiles,
     ) -> Command {
         self.family.exec_detached(&self.call(places, account), group, files)
+    }
+
+    /// Sends a signal to what was run in `group`, where that takes more than a signal to a process of the host. Says whether
+    /// it does.
+    pub(crate) fn signal_inside(
+        &self,
+        places: &Places,
+        account: &Account,
+        group: &JobGroup,
+        signal: i32,
+    ) -> bool {
+        let command = self.family.signal_inside(&self.call(places, account), group, signal);
+        // It may have ended. The runtime would say so where the command's own output goes.
+        let sent = command.map(|mut command| {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()
+        });
+        sent.is_some()
     }
 
     /// Has the runtime forget a container that has ended.

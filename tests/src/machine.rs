@@ -91,6 +91,21 @@ impl Machine {
         Command::new(self, argv)
     }
 
+    /// Brings a program of the host along that the root has no package of.
+    ///
+    /// # Panics
+    /// When the host has none either.
+    #[track_caller]
+    pub fn bring(&self, program: &str) {
+        let inside = PathBuf::from(format!("/proc/{}/root{program}", self.pid));
+        if inside.exists() {
+            return;
+        }
+        if let Err(error) = fs::copy(program, &inside) {
+            panic!("cannot copy {program} to {}: {error} (packaging/deps.sh installs it)", self.name);
+        }
+    }
+
     /// What the boot, PID 1 and the generators wrote to the console.
     #[must_use]
     pub fn console(&self) -> String {

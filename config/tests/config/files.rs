@@ -357,7 +357,10 @@ fn named_runtimes() {
     assert_eq!(runtime("runc").unwrap().arguments, ["--debug"]);
     assert_eq!(runtime("runc").unwrap().program, Path::new("/opt/runc"));
     assert_eq!(runtime("crun").unwrap().program, Path::new("crun"));
-    assert!(runtime("bad").unwrap_err()[0].contains("\"bad\" is neither crun, runc, one of [runtimes]"));
+    assert!(
+        runtime("bad").unwrap_err()[0]
+            .contains("\"bad\" is neither crun, runc, youki, runsc, one of [runtimes]")
+    );
 }
 
 #[test]

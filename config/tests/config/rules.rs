@@ -110,6 +110,36 @@ fn the_whole_example_of_the_contract_is_read() {
 }
 
 #[test]
+fn what_a_runtime_cannot_do_is_refused() {
+    let root = FakeRoot::new("runtime-cannot");
+    let command = "root = { path = \"/a\" }\nprocess.command = [\"sleep\", \"9\"]\n";
+    let cases = [
+        ("runsc", "", vec![]),
+        ("runsc", "user = \"web\"", vec!["user"]),
+        ("runsc", "user = \"root\"", vec![]),
+        ("runsc", "[stop]\nsignal = \"SIGUSR1\"", vec![]),
+        ("runsc", "[stop]\nsignal = 37", vec!["stop.signal"]),
+        ("runsc", "[[mount]]\ntarget = \"/t\"\ntype = \"tmpfs\"", vec![]),
+        (
+            "runsc",
+            "[security]\ndevices = [\"/dev/fuse\"]\n[ready]\nnotify = true",
+            vec!["ready.notify", "security.devices"],
+        ),
+        ("youki", "user = \"web\"", vec!["user"]),
+        ("youki", "[security]\ndevices = [\"/dev/fuse\"]", vec![]),
+        ("runc", "user = \"web\"", vec![]),
+    ];
+    for (runtime, more, keys) in cases {
+        let problems =
+            root.only(&format!("runtime = \"{runtime}\"\n{command}{more}\n")).err().unwrap_or_default();
+        let mut found: Vec<&str> = problems.iter().filter_map(|line| line.split(": ").nth(1)).collect();
+        found.sort_unstable();
+        assert_eq!(found, keys, "{runtime} {more}: {problems:?}");
+        assert!(problems.iter().all(|line| line.contains(&format!("{runtime} cannot: "))), "{problems:?}");
+    }
+}
+
+#[test]
 fn what_is_to_come_is_refused_and_not_just_accepted() {
     let root = FakeRoot::new("not-yet");
     let cases = [
@@ -119,10 +149,8 @@ fn what_is_to_come_is_refused_and_not_just_accepted() {
     for (text, want) in cases {
         assert_eq!(refused(&root, text), [want], "{text}");
     }
-    for runtime in ["youki", "runsc", "lxc"] {
-        let want = format!("1:11: runtime: \"{runtime}\" is not supported yet");
-        assert_eq!(reasons(&root, &format!("runtime = \"{runtime}\"")), [want]);
-    }
+    let want = "1:11: runtime: \"lxc\" is not supported yet";
+    assert_eq!(reasons(&root, "runtime = \"lxc\""), [want]);
 }
 
 #[test]
@@ -219,7 +247,7 @@ fn the_top_of_the_file() {
         ("user = 1.5", "1:8: user: must be a string or a whole number, not 1.5"),
         (
             "runtime = \"crum\"",
-            "1:11: runtime: \"crum\" is neither crun, runc, one of [runtimes] in ct.toml, nor an absolute path (did you mean \"crun\"?)",
+            "1:11: runtime: \"crum\" is neither crun, runc, youki, runsc, one of [runtimes] in ct.toml, nor an absolute path (did you mean \"crun\"?)",
         ),
         ("runtime = \"/usr/../x\"", "1:11: runtime: \"/usr/../x\" contains \"..\""),
         ("description = \"a\\nb\"", "1:15: description: has the control character \\u{a}"),
@@ -244,7 +272,9 @@ fn the_top_of_the_file() {
     let runtime = |text: &str| root.only(&format!("runtime = \"{text}\"\n{MINIMAL}")).unwrap().runtime;
     assert_eq!(runtime("runc").family, RuntimeFamily::Runc);
     assert_eq!(runtime("/opt/crun-1.28").family, RuntimeFamily::Crun);
-    assert_eq!(runtime("/opt/bin/youki").family, RuntimeFamily::Runc);
+    assert_eq!(runtime("/opt/bin/youki").family, RuntimeFamily::Youki);
+    assert_eq!(runtime("runsc").family, RuntimeFamily::Runsc);
+    assert_eq!(runtime("/opt/bin/kata").family, RuntimeFamily::Runc);
     assert_eq!(runtime("/opt//bin/./youki").program, Path::new("/opt/bin/youki"));
     assert_eq!(root.only(&format!("slice = \"-.slice\"\n{MINIMAL}")).unwrap().slice.as_str(), "-.slice");
 }

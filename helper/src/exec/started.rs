@@ -69,7 +69,7 @@ impl Command {
         let mut is_listening = true;
         let mut heard = orders::already_here(channel);
         loop {
-            heard.signals.drain(..).for_each(|signal| self.signal(signal));
+            heard.signals.drain(..).for_each(|signal| self.signal(inside, signal));
             if heard.is_gone && is_listening {
                 is_listening = false;
                 self.kill(inside);
@@ -84,7 +84,7 @@ impl Command {
             }
             if stop.as_ref().is_some_and(|stop| stop.next().is_some()) {
                 // A shell on a terminal lets SIGTERM pass.
-                self.signal(if self.has_terminal { libc::SIGHUP } else { libc::SIGTERM });
+                self.signal(inside, if self.has_terminal { libc::SIGHUP } else { libc::SIGTERM });
                 deadline = Instant::now().checked_add(STOP_TIMEOUT);
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -97,15 +97,20 @@ impl Command {
         }
     }
 
-    fn signal(&self, signal: i32) {
-        // It may be gone.
-        let _ = sys::send_signal(&self.pidfd, signal);
+    fn signal(&self, inside: &Inside<'_>, signal: i32) {
+        let Inside { runtime, places, account, group, .. } = inside;
+        if !runtime.signal_inside(places, account, group, signal) {
+            // It may be gone.
+            let _ = sys::send_signal(&self.pidfd, signal);
+        }
     }
 
     fn kill(&self, inside: &Inside<'_>) {
-        inside.group.kill();
+        let Inside { runtime, places, account, group, .. } = inside;
+        runtime.signal_inside(places, account, group, libc::SIGKILL);
+        group.kill();
         // An account that owns the groups may have moved it out.
-        self.signal(libc::SIGKILL);
+        let _ = sys::send_signal(&self.pidfd, libc::SIGKILL);
     }
 
     /// How it has ended, if it has.

@@ -34,9 +34,15 @@ impl Call<'_> {
     /// LISTEN_FDS, INVOCATION_ID) is for us alone. crun and runc would wait for the container's own READY=1 if they saw
     /// the first.
     pub(super) fn program(&self) -> Command {
+        let mut command = self.bare_program();
+        command.args(&self.configured.arguments);
+        command
+    }
+
+    /// The program without arguments.
+    pub(super) fn bare_program(&self) -> Command {
         let mut command = Command::new(self.path);
         command
-            .args(&self.configured.arguments)
             .env_clear()
             .env("PATH", SEARCH_PATH)
             .env("HOME", &self.account.home)

@@ -12,6 +12,8 @@ use super::call::Call;
 use super::crun::Crun;
 use super::places::{Places, Streams};
 use super::runc::Runc;
+use super::runsc::Runsc;
+use super::youki::Youki;
 use crate::account::Account;
 use crate::bundle;
 use crate::cgroup::{JobGroup, UnitCgroup};
@@ -19,11 +21,24 @@ use crate::exec::files::ExecFiles;
 use crate::exit::Error;
 
 /// The family of a config.
-pub(super) fn of(family: RuntimeFamily) -> &'static dyn Family {
+pub(crate) fn of(family: RuntimeFamily) -> &'static dyn Family {
     match family {
         RuntimeFamily::Crun => &Crun,
         RuntimeFamily::Runc => &Runc,
+        RuntimeFamily::Youki => &Youki,
+        RuntimeFamily::Runsc => &Runsc,
     }
+}
+
+/// Limits of prlimit(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limits {
+    /// What the helper has, the container inherits.
+    None,
+    /// The runtime raises its own soft limit of open files, and passes that on.
+    OpenFiles,
+    /// Those of the config are not those of any process on the host: PID 1 does not set them.
+    All,
 }
 
 /// The runtimes that are driven alike.
@@ -33,15 +48,29 @@ pub(crate) trait Family: Debug + Sync {
         false
     }
 
-    /// Whether the runtime raises its own soft limit of open files and passes that on. What PID 1 has set must then be
-    /// said once more in config.json.
-    fn raises_open_files(&self) -> bool {
-        false
+    /// Which limits, though PID 1 has set them, the container only has when config.json says them once more.
+    fn limits_to_repeat(&self) -> Limits {
+        Limits::None
     }
 
     /// Whether the runtime refuses every device that config.json does not allow by a rule, beside what PID 1 refuses.
     fn refuses_devices(&self) -> bool {
         false
+    }
+
+    /// Whether the runtime does nothing about control groups: what it starts stays in the group in which it began.
+    fn starts_in_payload(&self) -> bool {
+        false
+    }
+
+    /// The container's init on the host, where the unit's main process is another one.
+    fn init_of(&self, main: i32, _cgroup: &UnitCgroup) -> Option<i32> {
+        Some(main)
+    }
+
+    /// A process whose root directory is the container's.
+    fn files_of(&self, main: i32, cgroup: &UnitCgroup) -> Option<i32> {
+        self.init_of(main, cgroup)
     }
 
     /// Leaves what the runtime is to make, where only the account can read it.
@@ -60,13 +89,24 @@ pub(crate) trait Family: Debug + Sync {
     /// of this process, not yet waited for, and in the container's group.
     fn start(&self, call: &Call<'_>, cgroup: &UnitCgroup, streams: Streams) -> Result<i32, Error> {
         let mut command = self.program(call);
-        command.arg("--log").arg(call.log()).args(["--log-format", "json", "run", "--detach"]);
-        command.arg("--bundle").arg(&call.places.bundle).arg("--pid-file").arg(call.pid_file());
+        command.arg("--log").arg(call.log()).args(["--log-format", "json"]);
+        self.add_run(&mut command, call, &streams);
+        call.leaves_behind(command, cgroup, streams.stdin)
+    }
+
+    /// Adds `run` with its arguments.
+    fn add_run(&self, command: &mut Command, call: &Call<'_>, streams: &Streams) {
+        command.args(["run", "--detach", "--bundle"]).arg(&call.places.bundle);
+        command.arg("--pid-file").arg(call.pid_file());
         if let Some(socket) = &streams.console_socket {
             command.arg("--console-socket").arg(socket);
         }
         command.arg(&call.places.id);
-        call.leaves_behind(command, cgroup, streams.stdin)
+    }
+
+    /// Adds in which group below the container's a command is to run.
+    fn name_group(&self, command: &mut Command, _call: &Call<'_>, group: &JobGroup) {
+        command.arg("--cgroup").arg(group.below_payload());
     }
 
     /// The command that runs `argv` inside the container, as its own user, in a group below its cgroup, and ends as that
@@ -74,7 +114,9 @@ pub(crate) trait Family: Debug + Sync {
     fn exec(&self, call: &Call<'_>, group: &JobGroup, argv: &[String]) -> Command {
         // Without a log file: what it has to say goes to where the command's own output goes.
         let mut command = self.program(call);
-        command.arg("exec").arg("--cgroup").arg(group.below_payload()).arg(&call.places.id).args(argv);
+        command.arg("exec");
+        self.name_group(&mut command, call, group);
+        command.arg(&call.places.id).args(argv);
         command
     }
 
@@ -87,8 +129,15 @@ pub(crate) trait Family: Debug + Sync {
         if let Some(socket) = files.console_socket() {
             command.arg("--console-socket").arg(socket);
         }
-        command.arg("--cgroup").arg(group.below_payload()).arg(&call.places.id);
+        self.name_group(&mut command, call, group);
+        command.arg(&call.places.id);
         command
+    }
+
+    /// The command that sends a signal to what was run in `group`, for a runtime whose own process is all that the host has
+    /// of it.
+    fn signal_inside(&self, _call: &Call<'_>, _group: &JobGroup, _signal: i32) -> Option<Command> {
+        None
     }
 
     /// The command that has the runtime forget a container that has ended, which is when it runs a bundle's poststop

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! runc(8), and each runtime of a path or name that ct does not know: they follow its command line.
 
-use super::family::Family;
+use super::family::{Family, Limits};
 
 /// runc.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ impl Family for Runc {
     }
 
     /// The Go runtime does, and older versions of runc forget to take it back.
-    fn raises_open_files(&self) -> bool {
-        true
+    fn limits_to_repeat(&self) -> Limits {
+        Limits::OpenFiles
     }
 
     fn refuses_devices(&self) -> bool {

@@ -28,13 +28,14 @@ pub(crate) fn read_untrusted(path: &Path) -> std::io::Result<String> {
 
 /// The last message of level error in a log of JSON lines, or the last line of any other; on one line and bounded.
 pub(crate) fn last_error(log: &str) -> Option<String> {
-    let message = |line: &str| -> Option<String> {
-        let entry: serde_json::Value = serde_json::from_str(line).ok()?;
-        let level = entry.get("level").and_then(|level| level.as_str()).unwrap_or("error");
-        let text = entry.get("msg")?.as_str()?;
-        ["error", "fatal", "panic"].contains(&level).then(|| text.to_owned())
+    let message = |entry: serde_json::Value| -> Option<String> {
+        let level = entry.get("level").and_then(|level| level.as_str()).unwrap_or("error").to_lowercase();
+        let text = entry.get("msg").or_else(|| entry.get("message"))?.as_str()?;
+        ["error", "fatal", "panic"].contains(&level.as_str()).then(|| text.to_owned())
     };
-    let said = log.lines().rev().find_map(message);
+    // runsc puts all of them on one line.
+    let entries = |line| serde_json::Deserializer::from_str(line).into_iter().map_while(Result::ok);
+    let said = log.lines().rev().find_map(|line| entries(line).filter_map(message).last());
     let said = said.or_else(|| log.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned))?;
     Some(printable(&said, 500))
 }
@@ -47,6 +48,10 @@ mod tests {
     fn the_last_error_is_what_is_told() {
         let log = "{\"level\":\"warning\",\"msg\":\"w\"}\n{\"msg\":\"no\\nsuch file\",\"level\":\"error\",\"time\":\"t\"}\n";
         assert_eq!(last_error(log), Some("no such file".into()));
+        let runsc = "{\"msg\":\"first\",\"level\":\"error\"}{\"msg\":\"second\",\"level\":\"error\"}{\"msg\":\"w\",\"level\":\"warning\"}";
+        assert_eq!(last_error(runsc), Some("second".into()));
+        let youki = "{\"timestamp\":\"t\",\"level\":\"ERROR\",\"message\":\"no such file\"}\n{\"level\":\"INFO\",\"message\":\"i\"}\n";
+        assert_eq!(last_error(youki), Some("no such file".into()));
         assert_eq!(last_error("plain text\n\n"), Some("plain text".into()));
         assert_eq!(last_error(""), None);
         assert_eq!(last_error(&"x".repeat(5000)).map(|text| text.len()), Some(500));

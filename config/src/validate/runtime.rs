@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which runtime a container has, and what of its config that runtime cannot do: said before anything is started, and
+//! never just left out.
+
+use std::path::PathBuf;
+
+use super::{Check, NOT_YET};
+use crate::container::{Runtime, RuntimeFamily};
+use crate::document::Span;
+use crate::fragment::{self, Fragment, Text};
+use crate::host::Host;
+use crate::settings::is_system_init;
+use crate::suggest;
+use crate::value::Signal;
+
+/// Runtimes by their own names.
+const KNOWN: [&str; 4] = ["crun", "runc", "youki", "runsc"];
+/// Runtimes that a later version drives.
+const FUTURE: [&str; 1] = ["lxc"];
+/// The highest signal that runsc passes on to the container.
+const LAST_OF_RUNSC: i32 = 31;
+
+/// What is named after crun, youki or runsc understands its command line, all others runc's.
+fn family(program: &str) -> RuntimeFamily {
+    match program {
+        name if name.starts_with("crun") => RuntimeFamily::Crun,
+        name if name.starts_with("youki") => RuntimeFamily::Youki,
+        name if name.starts_with("runsc") => RuntimeFamily::Runsc,
+        _ => RuntimeFamily::Runc,
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn runtime(&mut self, text: Option<&Text>, host: &Host) -> Runtime {
+        let name = text.map_or("crun", |text| text.get_ref().as_str());
+        let mut runtime = Runtime {
+            name: name.to_owned(),
+            family: family(name),
+            program: PathBuf::from(name),
+            arguments: Vec::new(),
+        };
+        if let Some(known) = host.runtimes.get(name) {
+            runtime.family = family(&known.path.file_name().unwrap_or_default().to_string_lossy());
+            runtime.program.clone_from(&known.path);
+            runtime.arguments.clone_from(&known.arguments);
+            return runtime;
+        }
+        let Some(text) = text else { return runtime };
+        if name.starts_with('/') {
+            runtime.program = self.path(text, "runtime");
+            runtime.family = family(&runtime.program.file_name().unwrap_or_default().to_string_lossy());
+        } else if FUTURE.contains(&name) {
+            self.problem(text, "runtime", &format!("{name:?} is {NOT_YET}"));
+        } else if !KNOWN.contains(&name) {
+            let known = KNOWN.into_iter().chain(host.runtimes.keys().map(String::as_str));
+            let hint = suggest(name, known).map(|word| format!("did you mean {word:?}?"));
+            let reason = format!(
+                "{name:?} is neither crun, runc, youki, runsc, one of [runtimes] in ct.toml, nor an absolute path"
+            );
+            self.hint(text, "runtime", &reason, hint);
+        }
+        runtime
+    }
+
+    /// Refuses what the runtime cannot do.
+    pub(super) fn runtime_can(&mut self, fragment: &Fragment, runtime: &Runtime) {
+        let refused = match runtime.family {
+            RuntimeFamily::Crun | RuntimeFamily::Runc => Vec::new(),
+            RuntimeFamily::Youki => refused_by_youki(fragment),
+            RuntimeFamily::Runsc => refused_by_runsc(fragment),
+        };
+        for (span, key, reason) in refused {
+            self.at(&span, key, &format!("{} cannot: {reason}", runtime.name), None);
+        }
+    }
+}
+
+/// Where, which key, and why not.
+type Refused = (Span, &'static str, &'static str);
+
+/// Where it names an account that is not root.
+fn account(fragment: &Fragment) -> Option<Span> {
+    let user = fragment.user.as_ref().filter(|user| !matches!(user.get_ref().0.as_str(), "root" | "0"));
+    user.map(|user| user.span())
+}
+
+fn refused_by_youki(fragment: &Fragment) -> Vec<Refused> {
+    let why = "without privileges it cannot write the id maps of a container";
+    account(fragment).map(|span| (span, "user", why)).into_iter().collect()
+}
+
+/// gVisor's sandbox is a kernel of its own: what the host's kernel has, it has not.
+fn refused_by_runsc(fragment: &Fragment) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    let mut refuse = |span: Option<Span>, key, reason| {
+        refused.extend(span.map(|span| (span, key, reason)));
+    };
+    let why = "only root may run it; its sandbox has no rights on the host anyhow";
+    refuse(account(fragment), "user", why);
+    let ids = fragment.idmap.as_ref().and_then(|idmap| idmap.uid.as_ref().or(idmap.gid.as_ref()));
+    refuse(
+        ids.map(|ids| ids.span()),
+        "idmap",
+        "its sandbox has one user namespace, with the ids of the host",
+    );
+    if let Some(root) = &fragment.root {
+        let idmap = root.idmap.as_ref().filter(|idmap| *idmap.get_ref());
+        refuse(idmap.map(|idmap| idmap.span()), "root.idmap", "its sandbox has the ids of the host");
+        let lxcfs = root.lxcfs.as_ref().filter(|lxcfs| !matches!(lxcfs.get_ref(), fragment::Lxcfs::No));
+        refuse(lxcfs.map(|lxcfs| lxcfs.span()), "root.lxcfs", "/proc is that of its own kernel");
+    }
+    let notify = fragment.ready.as_ref().and_then(|ready| ready.notify.as_ref());
+    let notify = notify.filter(|notify| *notify.get_ref());
+    refuse(
+        notify.map(|notify| notify.span()),
+        "ready.notify",
+        "no socket of the host can be reached in its sandbox",
+    );
+    for device in fragment.security.iter().flat_map(|security| &security.devices).flatten() {
+        refuse(Some(device.span()), "security.devices", "its sandbox has devices of its own");
+    }
+    for mount in fragment.mount.iter().flatten() {
+        let kind = mount.get_ref().0.kind.as_ref();
+        let kind = kind.filter(|kind| !matches!(kind.get_ref().as_str(), "bind" | "tmpfs"));
+        refuse(kind.map(|kind| kind.span()), "mount.type", "its kernel mounts \"bind\" and \"tmpfs\" alone");
+    }
+    refuse_signals(fragment, &mut refuse);
+    refused
+}
+
+/// What a sandbox would ignore.
+fn refuse_signals(fragment: &Fragment, refuse: &mut impl FnMut(Option<Span>, &'static str, &'static str)) {
+    let signal = fragment.stop.as_ref().and_then(|stop| stop.signal.as_ref());
+    let is_unknown = Signal::parse(signal.map_or("TERM", |signal| signal.get_ref().0.as_str()))
+        .is_ok_and(|signal| signal.0 > LAST_OF_RUNSC);
+    let span = signal.filter(|_| is_unknown).map(|signal| signal.span());
+    refuse(span, "stop.signal", "signals 1 to 31 alone reach what is in its sandbox");
+    let command = fragment.process.as_ref().and_then(|process| process.command.as_ref());
+    let has_root = fragment.root.as_ref().is_some_and(|root| root.bundle.is_none());
+    if command.is_none() && signal.is_none() && has_root {
+        let why = "its kernel runs no systemd, and /sbin/init, the default, mostly is one";
+        refuse(fragment.runtime.as_ref().map(|runtime| runtime.span()), "process.command", why);
+    }
+    let Some(list) = command.filter(|_| signal.is_none()) else { return };
+    let words: Vec<String> = list.get_ref().iter().map(|word| word.get_ref().clone()).collect();
+    if is_system_init(&words) {
+        refuse(Some(list.span()), "process.command", "systemd does not run on its kernel");
+    }
+}
