@@ -121,7 +121,6 @@ impl Log {
         if self.lost > 0 {
             let Sent::Taken = self.send(&lost_lines(self.lost)) else { return Ok(false) };
             self.lost = 0;
-            ring.set_lost(0)?;
         }
         let Some(line) = self.waiting.take() else { return Ok(true) };
         if !line.text.is_empty()
@@ -130,7 +129,7 @@ impl Log {
             self.waiting = Some(line);
             return Ok(false);
         }
-        ring.set_logged(line.end)?;
+        ring.set_logged(line.end, self.lost)?;
         Ok(true)
     }
 
@@ -176,8 +175,7 @@ impl Log {
             }
         }
         self.splitter = Splitter::at(at);
-        ring.set_logged(at)?;
-        ring.set_lost(self.lost)
+        ring.set_logged(at, self.lost)
     }
 
     fn send(&mut self, own: &[u8]) -> Sent {

@@ -35,7 +35,7 @@ const WRITTEN_AT: u64 = 8;
 const TARGET_AT: u64 = 16;
 /// How many of them are in the journal.
 const LOGGED_AT: u64 = 24;
-/// How many lines are not, and will not be.
+/// How many lines are not, and will not be; behind the one before.
 const LOST_AT: u64 = 32;
 /// How long what is said of the container is, and the text.
 const LIFE_LENGTH_AT: u64 = 40;
@@ -123,19 +123,15 @@ impl Ring {
         load(&self.memory, LOGGED_AT)
     }
 
-    /// Says so.
-    pub(super) fn set_logged(&self, logged: u64) -> io::Result<()> {
-        self.store(LOGGED_AT, logged)
+    /// Says both, at once: a service that is killed in between would leave lines out that nobody has counted.
+    pub(super) fn set_logged(&self, logged: u64, lost: u64) -> io::Result<()> {
+        let both = [logged.to_ne_bytes(), lost.to_ne_bytes()];
+        self.memory.write_all_at(both.as_flattened(), LOGGED_AT)
     }
 
     /// How many lines were left out of the journal, and nobody has been told.
     pub(super) fn lost(&self) -> io::Result<u64> {
         load(&self.memory, LOST_AT)
-    }
-
-    /// Says so.
-    pub(super) fn set_lost(&self, lost: u64) -> io::Result<()> {
-        self.store(LOST_AT, lost)
     }
 
     /// Moves what the source has now, at most [`MOST`] bytes. It must be one that does not block.
