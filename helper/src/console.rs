@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
 pub(crate) use self::handover::hand_over;
 use crate::account::Account;
@@ -123,6 +124,16 @@ impl AsFd for Console {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
+}
+
+/// Gives a terminal that has no size this many rows and columns: not every runtime heeds what config.json says.
+pub(crate) fn give_size(master: &OwnedFd, (rows, columns): (u16, u16)) -> Result<(), Error> {
+    let failed = |e: rustix::io::Errno| Error::system("set the size of the terminal", io::Error::from(e));
+    let size = tcgetwinsize(master).map_err(failed)?;
+    if (size.ws_row, size.ws_col) != (0, 0) {
+        return Ok(());
+    }
+    tcsetwinsize(master, Winsize { ws_row: rows, ws_col: columns, ..size }).map_err(failed)
 }
 
 /// Whether it is the master of a terminal, and not a file whose reading never ends.

@@ -86,6 +86,7 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     // Its terminal, for the service that stays with it.
     if let Some(console) = console {
         let master = console.sole(account).at(Step::Console)?;
+        console::give_size(&master, USUAL_SIZE).at(Step::Console)?;
         console::hand_over(&prepared.container.name, &init, master).at(Step::Console)?;
     }
 

@@ -20,19 +20,51 @@ use std::thread;
 
 use ct_tests::{Machine, Root, test_name, unless_skipped};
 
-use runtime_under_test::{Behaviour, Runtime, RuntimeUnderTest};
+use runtime_under_test::{Behaviour, Cannot, Refusal, Runtime, RuntimeUnderTest};
 use table::{Cell, Row};
 
 /// To add one, add its line.
-const RUNTIMES: [Runtime; 2] =
-    [Runtime { name: "crun", in_ci: true, cannot: &[] }, Runtime { name: "runc", in_ci: true, cannot: &[] }];
+const RUNTIMES: [Runtime; 4] = [
+    Runtime { name: "crun", in_ci: true, cannot: &[] },
+    Runtime { name: "runc", in_ci: true, cannot: &[] },
+    Runtime { name: "youki", in_ci: false, cannot: &[YOUKI_BY_ACCOUNT, YOUKI_SIZES] },
+    Runtime { name: "runsc", in_ci: true, cannot: &[RUNSC_BY_ACCOUNT, RUNSC_DEV_CONSOLE, RUNSC_REBOOTS] },
+];
+
+const YOUKI_BY_ACCOUNT: Cannot = Cannot {
+    behaviour: "account",
+    reason: "without privileges it cannot write the id maps",
+    refusal: Refusal::AtStart,
+};
+/// It takes the mask of a rule of the system-call filter for the value: more requests of terminals are refused than are meant.
+const YOUKI_SIZES: Cannot = Cannot {
+    behaviour: "console",
+    reason: "stty: standard input: Operation not permitted",
+    refusal: Refusal::Inside(inside::lacks_some_of_it),
+};
+const RUNSC_BY_ACCOUNT: Cannot = Cannot {
+    behaviour: "account",
+    reason: "only root may run it; its sandbox has no rights on the host anyhow",
+    refusal: Refusal::AtStart,
+};
+const RUNSC_DEV_CONSOLE: Cannot = Cannot {
+    behaviour: "/dev/console",
+    reason: "/bin/sh: can't open /dev/console: no such file",
+    refusal: Refusal::Inside(inside::lacks_some_of_it),
+};
+const RUNSC_REBOOTS: Cannot = Cannot {
+    behaviour: "reboot",
+    reason: "Function not implemented",
+    refusal: Refusal::Inside(life::is_told_that_it_cannot_reboot),
+};
 
 /// The columns.
-const BEHAVIOURS: [Behaviour; 10] = [
+const BEHAVIOURS: [Behaviour; 11] = [
     Behaviour { name: "start", containers: life::START, holds: life::starts },
     Behaviour { name: "ready", containers: life::READY, holds: life::becomes_ready },
     Behaviour { name: "exec", containers: inside::EXEC, holds: inside::executes },
     Behaviour { name: "console", containers: inside::CONSOLE, holds: inside::has_a_console },
+    Behaviour { name: "/dev/console", containers: inside::CONSOLE, holds: inside::has_dev_console },
     Behaviour { name: "stop", containers: life::STOP, holds: life::stops },
     Behaviour { name: "exit status", containers: life::EXIT_STATUS, holds: life::has_the_status_of_its_init },
     Behaviour { name: "reboot", containers: life::REBOOT, holds: life::reboots_and_powers_off },

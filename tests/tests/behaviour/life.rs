@@ -85,10 +85,14 @@ pub(crate) fn has_the_status_of_its_init(tried: &RuntimeUnderTest) {
         tried.ended(container, state, result, status);
     }
     tried.start("killed");
-    let is_init =
-        |pid: &&u64| machine.shell(&format!("grep -q '^NSpid:.*\t1$' /proc/{pid}/status")).status.success();
-    let processes = tried.processes("killed");
-    let init = processes.iter().find(is_init).expect("one of them is the first of its pid namespace");
+    let is_init = |pid: &u64| {
+        let status = machine.read_file(format!("/proc/{pid}/status"));
+        status.starts_with("Name:\tsh\n")
+            && status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
+    };
+    // Where there is none, as in a sandbox, the main process is all that there is to kill.
+    let init = tried.processes("killed").into_iter().find(is_init);
+    let init = init.unwrap_or_else(|| machine.main_pid(&tried.unit("killed")));
     machine.run(["kill", "-KILL", &init.to_string()]).succeeds();
     tried.ended("killed", "failed", "signal", 9);
 }
@@ -119,6 +123,15 @@ pub(crate) fn reboots_and_powers_off(tried: &RuntimeUnderTest) {
     assert_eq!(machine.show(&unit, "Result"), "success");
     say("poweroff");
     tried.ended("reboot", "inactive", "success", 0);
+}
+
+/// A program that asks for a reboot is refused, and the container goes on.
+pub(crate) fn is_told_that_it_cannot_reboot(tried: &RuntimeUnderTest, reason: &str) {
+    tried.start("reboot");
+    let first = tried.machine.main_pid(&tried.unit("reboot"));
+    let asked = tried.machine.run(["ctctl", "exec", &tried.name("reboot"), "--", "reboot", "-f"]).fails();
+    assert!(asked.stderr.contains(reason), "{asked}");
+    assert_eq!(tried.machine.main_pid(&tried.unit("reboot")), first);
 }
 
 pub(crate) const FREEZE: &[Container] = &[Container {

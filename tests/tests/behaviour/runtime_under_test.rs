@@ -2,6 +2,7 @@
 //! A runtime on a booted machine, and the containers that a behaviour is tried with.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use ct_tests::{Machine, Root};
 
@@ -20,8 +21,28 @@ pub(crate) struct Runtime {
     pub(crate) name: &'static str,
     /// Whether CI has it, so that there a runtime that is not installed is a failure.
     pub(crate) in_ci: bool,
-    /// Behaviours that it has not, and ct's words for that.
-    pub(crate) cannot: &'static [(&'static str, &'static str)],
+    /// Behaviours that it has not.
+    pub(crate) cannot: &'static [Cannot],
+}
+
+/// What a runtime cannot do.
+#[derive(Debug)]
+pub(crate) struct Cannot {
+    /// The behaviour's name.
+    pub(crate) behaviour: &'static str,
+    /// Why, as it is said.
+    pub(crate) reason: &'static str,
+    /// Who says so.
+    pub(crate) refusal: Refusal,
+}
+
+/// Where a runtime's lack shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refusal {
+    /// ct does not start such a container, and its log has the reason.
+    AtStart,
+    /// The container starts, and a program in it is told: this asserts it.
+    Inside(fn(&RuntimeUnderTest, &str)),
 }
 
 impl Runtime {
@@ -77,6 +98,12 @@ pub(crate) fn machine(root: Root, name: &str) -> Machine {
         .file("/var/lib/ct/layers/busybox/shared/.keep", 0o644, "")
         .boot();
     machine.shell(ACCOUNT).succeeds();
+    // What Debian 13 has no package of.
+    for program in ["/usr/bin/runsc", "/usr/bin/youki"] {
+        if Path::new(program).exists() {
+            machine.bring(program);
+        }
+    }
     machine
 }
 
@@ -159,13 +186,14 @@ impl<'m> RuntimeUnderTest<'m> {
     /// Tries a behaviour, and notes what is there after it that was not before.
     pub(crate) fn try_it(&self, behaviour: &Behaviour, left: &mut Vec<String>) -> Cell {
         let before = self.machine.leaks();
-        let refused = self.runtime.cannot.iter().find(|(name, _)| *name == behaviour.name);
-        let tried = catch_unwind(AssertUnwindSafe(|| match refused {
-            Some((_, reason)) => self.refuses(behaviour, reason),
-            None => {
-                (behaviour.holds)(self);
-                Cell::Does
+        let cannot = self.runtime.cannot.iter().find(|cannot| cannot.behaviour == behaviour.name);
+        let tried = catch_unwind(AssertUnwindSafe(|| {
+            match cannot {
+                None => (behaviour.holds)(self),
+                Some(Cannot { reason, refusal: Refusal::AtStart, .. }) => self.refuses(behaviour, reason),
+                Some(Cannot { reason, refusal: Refusal::Inside(says), .. }) => says(self, reason),
             }
+            cannot.map_or(Cell::Does, |cannot| Cell::Cannot(cannot.reason.to_owned()))
         }));
         let cell = tried.unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<String>().cloned();
@@ -185,13 +213,12 @@ impl<'m> RuntimeUnderTest<'m> {
     }
 
     /// Asserts that ct does not start what this runtime cannot do, and says why.
-    fn refuses(&self, behaviour: &Behaviour, reason: &str) -> Cell {
+    fn refuses(&self, behaviour: &Behaviour, reason: &str) {
         for container in behaviour.containers {
             let unit = self.unit(container.name);
             self.machine.try_start(&unit).fails();
             let journal = self.machine.journal(&unit);
             assert!(journal.contains(reason), "{unit} should be refused: {reason}\n{journal}");
         }
-        Cell::Cannot(reason.to_owned())
     }
 }

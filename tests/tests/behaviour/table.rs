@@ -45,10 +45,16 @@ impl Row {
 
     fn render(&self) -> String {
         let first = format!("{} {}", self.runtime, self.version);
+        let mut said = "";
         let cells = self.cells.iter().map(|cell| match cell {
             Cell::Does => "yes".to_owned(),
             Cell::Cannot(why) => format!("cannot: {why}"),
-            Cell::Absent(why) => why.clone(),
+            // Once in a row.
+            Cell::Absent(why) if said == why => String::new(),
+            Cell::Absent(why) => {
+                said = why;
+                why.clone()
+            }
             Cell::Fails(why) => format!("FAILS: {}", why.lines().next().unwrap_or_default()),
         });
         let cells: Vec<String> =
