@@ -19,7 +19,7 @@ STATIC = -C target-feature=+crt-static
 PROGRAM = $(firstword $(wildcard $(TARGET)/$(HOST)/release) $(TARGET)/release)
 define FOLDERS
 $(call folder,0755,/usr/lib/systemd/system-generators,$(PROGRAM)/ct-generator)
-$(call folder,0755,/usr/libexec/ct,$(PROGRAM)/ct-helper)
+$(call folder,0755,/usr/libexec/ct,$(PROGRAM)/ct-helper $(PROGRAM)/ct-lxc)
 $(call folder,0755,/usr/bin,$(patsubst %/Cargo.toml,$(PROGRAM)/%,$(wildcard ctctl/Cargo.toml)))
 $(call folder,0644,/usr/lib/systemd/system,$(wildcard units/*.*))
 $(call folder,0644,/usr/lib/systemd/catalog,$(wildcard packaging/catalog/*.catalog))
@@ -47,7 +47,8 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 build: ## compile the programs, optimised
-	RUSTFLAGS="$(RUSTFLAGS) $(STATIC)" $(CARGO) build $(CARGO_FLAGS) --release --target $(HOST) --workspace --exclude ct-tests
+	RUSTFLAGS="$(RUSTFLAGS) $(STATIC)" $(CARGO) build $(CARGO_FLAGS) --release --target $(HOST) --workspace --exclude ct-tests --exclude ct-lxc
+	$(CARGO) build $(CARGO_FLAGS) --release --target $(HOST) --package ct-lxc # loads a library, when it is run
 
 install: folder = $(if $(3),install -d $(DESTDIR)$(2) && install -m $(1) $(3) $(DESTDIR)$(2)/)
 install: ## put programs and units below DESTDIR; `make build` comes first

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 export DEBIAN_FRONTEND=noninteractive
 
 build="bash ca-certificates gcc groff-base libc6-dev make"
-machines="systemd dbus polkitd openssh-client dropbear-bin util-linux mount passwd procps iproute2 crun runc busybox-static uidmap strace catatonit lxcfs"
+machines="systemd dbus polkitd openssh-client dropbear-bin util-linux mount passwd procps iproute2 crun runc lxc busybox-static uidmap strace catatonit lxcfs"
 debian13="mmdebstrap debian-archive-keyring"
 virtual="qemu-system-x86 e2fsprogs"
 # What Debian 13 has no package of: its tests take this host's runsc along.

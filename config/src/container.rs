@@ -101,6 +101,8 @@ pub enum RuntimeFamily {
     Youki,
     /// That of gVisor's runsc.
     Runsc,
+    /// LXC, which is no OCI runtime.
+    Lxc,
 }
 
 /// The runtime of one container.

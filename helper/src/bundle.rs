@@ -134,8 +134,7 @@ pub(crate) fn has_poststop(bundle: &Path) -> bool {
 
 /// Puts the parts together.
 pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
-    let (container, runtime) = (parts.container, parts.runtime);
-    let ids = parts.identity.ids.as_ref();
+    let (container, runtime, ids) = (parts.container, parts.runtime, parts.identity.ids.as_ref());
     let own_config = parts.base.is_some();
     let mut spec = match parts.base {
         Some(base) => base,
@@ -191,7 +190,8 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
         mounts::share_memory(&mut all_mounts, source)?;
     }
     mounts::add(&mut all_mounts, &parts.mounts)?;
-    let node_rules = devices::add(&mut linux, &mut all_mounts, &container.security.devices, ids.is_some())?;
+    let bind = ids.is_some() || runtime.family.binds_devices();
+    let node_rules = devices::add(&mut linux, &mut all_mounts, &container.security.devices, bind)?;
     if runtime.family.refuses_devices() && !node_rules.is_empty() {
         linux.set_resources(Some(devices::with_rules(linux.resources().clone(), node_rules)));
     }

@@ -259,7 +259,16 @@ impl UnitCgroup {
 
     /// Whether a process is in `payload/` or below.
     pub(crate) fn holds(&self, pid: i32) -> bool {
-        let payload = format!("{}/payload", self.path);
+        self.has(pid, "payload")
+    }
+
+    /// Whether a process is in this group in `payload/` or below.
+    pub(crate) fn holds_in(&self, pid: i32, group: &str) -> bool {
+        self.has(pid, &format!("payload/{group}"))
+    }
+
+    fn has(&self, pid: i32, group: &str) -> bool {
+        let payload = format!("{}/{group}", self.path);
         fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| {
             text.lines()
                 .filter_map(|line| line.strip_prefix("0::"))
@@ -272,7 +281,7 @@ impl UnitCgroup {
     /// A group below `payload/` for something that is run inside the container, given to the account whose runtime runs
     /// it, or else to whom `payload/` was given.
     pub(crate) fn job_in_payload(&self, account: &Account) -> Result<JobGroup, Error> {
-        let payload = self.host_path().join("payload");
+        let payload = self.innermost();
         let owner = if account.is_root() {
             fs::metadata(&payload)
                 .map_err(|e| Error::system(format!("stat {}", payload.display()), e))
@@ -289,6 +298,12 @@ impl UnitCgroup {
             }
         }
         Ok(group)
+    }
+
+    /// The group that is the container's own "/": LXC makes one more.
+    fn innermost(&self) -> PathBuf {
+        let payload = self.host_path().join("payload");
+        Some(payload.join("lxc.payload")).filter(|group| group.is_dir()).unwrap_or(payload)
     }
 
     fn host_path(&self) -> PathBuf {

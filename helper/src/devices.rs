@@ -18,18 +18,18 @@ use oci_spec::runtime::{
 use crate::bundle::malformed;
 use crate::exit::{Error, Named};
 
-/// Adds the devices: as nodes, or, in a user namespace, where no node can be made, as bind mounts of the host's own.
+/// Adds the devices: as nodes, or, as in a user namespace, where no node can be made, as bind mounts of the host's own.
 /// Returns the rules that allow the nodes, for a runtime that wants to be told.
 pub(crate) fn add(
     linux: &mut Linux,
     mounts: &mut Vec<Mount>,
     devices: &[Device],
-    in_user_namespace: bool,
+    bind: bool,
 ) -> Result<Vec<LinuxDeviceCgroup>, Error> {
     let mut rules = Vec::new();
     for device in devices {
         let (kind, metadata) = look_at(&device.source)?;
-        if in_user_namespace {
+        if bind {
             let options = ["bind", "nosuid", "noexec"].map(str::to_owned);
             let mount =
                 MountBuilder::default().destination(&device.target).typ("none").source(&device.source);

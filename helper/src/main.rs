@@ -58,6 +58,7 @@ use crate::console::service::Leave;
 use crate::exit::{At, Failure, HANDED_OVER, Step};
 use crate::hooks::Stage;
 use crate::journal::Journal;
+use crate::runtime::lxc::terminal;
 use crate::start::Outcome;
 
 /// Starts containers for ct@.service. Not meant to be run by hand: use systemctl.
@@ -113,6 +114,7 @@ fn run_id(text: &str) -> Result<RunId, String> {
 }
 
 fn main() {
+    terminal::take_if_asked(std::env::args_os().skip(1));
     let arguments = Arguments::try_parse().unwrap_or_else(|error| {
         // Help and version are no errors; everything else is EX_USAGE.
         let _ = error.print();

@@ -100,7 +100,7 @@ impl Site {
             terminal,
         };
         let spec = bundle::assemble(parts).at(Step::Bundle)?;
-        give_payload(&mut cgroup, &identity, &spec).at(Step::Cgroup)?;
+        give_payload(&mut cgroup, &identity, &spec, &runtime).at(Step::Cgroup)?;
         let places = Places::make(&run, &instance, &identity.account).at(Step::Bundle)?;
         runtime.write_config(&spec, &places, &identity.account).at(Step::Bundle)?;
 
@@ -194,8 +194,14 @@ fn prepare_cgroup(own_cgroup: String, journal: Journal) -> Result<UnitCgroup, Er
 }
 
 /// Gives the container's group to whom it belongs.
-fn give_payload(cgroup: &mut UnitCgroup, identity: &Identity, spec: &Spec) -> Result<(), Error> {
-    let Some((uid, gid)) = identity.payload_owner(bundle::runs_system_init(spec)) else { return Ok(()) };
+fn give_payload(
+    cgroup: &mut UnitCgroup,
+    identity: &Identity,
+    spec: &Spec,
+    runtime: &Runtime<'_>,
+) -> Result<(), Error> {
+    let to_init = bundle::runs_system_init(spec) && !runtime.family.makes_own_groups();
+    let Some((uid, gid)) = identity.payload_owner(to_init) else { return Ok(()) };
     cgroup.give_payload(uid, gid)?;
     if !identity.account.is_root() && identity.account.uid != uid {
         cgroup.share_payload(gid)?;

@@ -11,6 +11,7 @@ pub(crate) mod adoption;
 pub(crate) mod call;
 mod crun;
 pub(crate) mod family;
+pub(crate) mod lxc;
 pub(crate) mod places;
 mod runc;
 mod runsc;

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use rustix::fs::{FlockOperation, flock};
 
 /// The packages of the Debian 13 root: what the tests need, and Podman to compare with.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,crun,runc,busybox-static,uidmap,strace,procps,iproute2,\
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,crun,runc,busybox-static,uidmap,lxc,strace,procps,iproute2,\
                         podman,conmon,netavark,catatonit,lxcfs,polkitd,openssh-client,dropbear-bin";
 
 /// The packages of a Debian that boots in a container.
@@ -144,6 +144,8 @@ pub(crate) fn mmdebstrap(release: &str, packages: &str, root: &Path) -> Result<(
         .args(["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"])
         .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
         .arg(format!("--include={packages}"))
+        // Of LXC the library is wanted: a bridge and a daemon have no place in a container.
+        .arg("--customize-hook=rm -f \"$1\"/etc/systemd/system/*.wants/lxc*.service")
         .arg(release)
         .arg(root)
         .env("INITRD", "No") // for a kernel's own scripts: no machine of these boots from one

@@ -52,7 +52,7 @@ fn install_build(dir: &Path) -> std::io::Result<()> {
     let target = results.parent().expect("results are below target");
     // As the Makefile's PROGRAM.
     let programs = target.join(format!("{}-unknown-linux-gnu/release", std::env::consts::ARCH));
-    for program in ["ct-generator", "ct-helper", "ctctl"] {
+    for program in ["ct-generator", "ct-helper", "ct-lxc", "ctctl"] {
         if let Some(source) = newer_source(&programs.join(program)) {
             let message = format!("{program} is older than {}: `make build` first", source.display());
             return Err(std::io::Error::other(message));

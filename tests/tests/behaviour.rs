@@ -24,9 +24,10 @@ use runtime_under_test::{Behaviour, Cannot, Refusal, Runtime, RuntimeUnderTest};
 use table::{Cell, Row};
 
 /// To add one, add its line.
-const RUNTIMES: [Runtime; 4] = [
+const RUNTIMES: [Runtime; 5] = [
     Runtime { name: "crun", in_ci: true, cannot: &[] },
     Runtime { name: "runc", in_ci: true, cannot: &[] },
+    Runtime { name: "lxc", in_ci: true, cannot: &[] },
     Runtime { name: "youki", in_ci: false, cannot: &[YOUKI_BY_ACCOUNT, YOUKI_SIZES] },
     Runtime { name: "runsc", in_ci: true, cannot: &[RUNSC_BY_ACCOUNT, RUNSC_DEV_CONSOLE, RUNSC_REBOOTS] },
 ];

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::{Check, NOT_YET};
+use super::Check;
 use crate::container::{Runtime, RuntimeFamily};
 use crate::document::Span;
 use crate::fragment::{self, Fragment, Text};
@@ -14,9 +14,9 @@ use crate::suggest;
 use crate::value::Signal;
 
 /// Runtimes by their own names.
-const KNOWN: [&str; 4] = ["crun", "runc", "youki", "runsc"];
-/// Runtimes that a later version drives.
-const FUTURE: [&str; 1] = ["lxc"];
+const KNOWN: [&str; 5] = ["crun", "runc", "youki", "runsc", "lxc"];
+/// What stays beside a container of LXC's: ct's own program around the library, see ct.toml(5).
+const PROGRAM_OF_LXC: &str = "/usr/libexec/ct/ct-lxc";
 /// The highest signal that runsc passes on to the container.
 const LAST_OF_RUNSC: i32 = 31;
 
@@ -49,13 +49,14 @@ impl Check<'_> {
         if name.starts_with('/') {
             runtime.program = self.path(text, "runtime");
             runtime.family = family(&runtime.program.file_name().unwrap_or_default().to_string_lossy());
-        } else if FUTURE.contains(&name) {
-            self.problem(text, "runtime", &format!("{name:?} is {NOT_YET}"));
+        } else if name == "lxc" {
+            runtime.program = PathBuf::from(PROGRAM_OF_LXC);
+            runtime.family = RuntimeFamily::Lxc;
         } else if !KNOWN.contains(&name) {
             let known = KNOWN.into_iter().chain(host.runtimes.keys().map(String::as_str));
             let hint = suggest(name, known).map(|word| format!("did you mean {word:?}?"));
             let reason = format!(
-                "{name:?} is neither crun, runc, youki, runsc, one of [runtimes] in ct.toml, nor an absolute path"
+                "{name:?} is neither crun, runc, youki, runsc, lxc, one of [runtimes] in ct.toml, nor an absolute path"
             );
             self.hint(text, "runtime", &reason, hint);
         }
@@ -68,6 +69,7 @@ impl Check<'_> {
             RuntimeFamily::Crun | RuntimeFamily::Runc => Vec::new(),
             RuntimeFamily::Youki => refused_by_youki(fragment),
             RuntimeFamily::Runsc => refused_by_runsc(fragment),
+            RuntimeFamily::Lxc => refused_by_lxc(fragment),
         };
         for (span, key, reason) in refused {
             self.at(&span, key, &format!("{} cannot: {reason}", runtime.name), None);
@@ -87,6 +89,13 @@ fn account(fragment: &Fragment) -> Option<Span> {
 fn refused_by_youki(fragment: &Fragment) -> Vec<Refused> {
     let why = "without privileges it cannot write the id maps of a container";
     account(fragment).map(|span| (span, "user", why)).into_iter().collect()
+}
+
+/// A bundle may say more in its config.json than LXC has words for.
+fn refused_by_lxc(fragment: &Fragment) -> Vec<Refused> {
+    let bundle = fragment.root.as_ref().and_then(|root| root.bundle.as_ref());
+    let reason = "it is no OCI runtime and takes no bundle; root.path can name its root";
+    bundle.map(|bundle| (bundle.span(), "root.bundle", reason)).into_iter().collect()
 }
 
 /// gVisor's sandbox is a kernel of its own: what the host's kernel has, it has not.

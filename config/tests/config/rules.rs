@@ -149,8 +149,19 @@ fn what_is_to_come_is_refused_and_not_just_accepted() {
     for (text, want) in cases {
         assert_eq!(refused(&root, text), [want], "{text}");
     }
-    let want = "1:11: runtime: \"lxc\" is not supported yet";
-    assert_eq!(reasons(&root, "runtime = \"lxc\""), [want]);
+}
+
+#[test]
+fn lxc_is_a_runtime_and_takes_no_bundle() {
+    let root = FakeRoot::new("lxc");
+    let runtime = root.only(&format!("runtime = \"lxc\"\n{MINIMAL}")).unwrap().runtime;
+    assert_eq!((runtime.name.as_str(), runtime.family), ("lxc", RuntimeFamily::Lxc));
+    assert_eq!(runtime.program, Path::new("/usr/libexec/ct/ct-lxc"));
+    let said = root.only("runtime = \"lxc\"\n[root]\nbundle = \"/srv/web\"\n").unwrap_err();
+    assert!(
+        said.iter().any(|line| line.contains("root.bundle: lxc cannot: it is no OCI runtime")),
+        "{said:?}"
+    );
 }
 
 #[test]

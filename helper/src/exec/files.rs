@@ -12,7 +12,8 @@ use crate::account::Account;
 use crate::console::Console;
 use crate::exit::Error;
 use crate::instance::Instance;
-use crate::runtime::said::{last_error, read_untrusted};
+use crate::runtime::family::Family;
+use crate::runtime::said::read_untrusted;
 
 /// The directory. It is the account's, and so is all that is in there.
 #[derive(Debug)]
@@ -68,9 +69,9 @@ impl ExecFiles {
         self.console.as_ref().map(Console::path)
     }
 
-    /// The last error in the log.
-    pub(crate) fn complaint(&self) -> Option<String> {
-        read_untrusted(&self.log()).ok().and_then(|text| last_error(&text))
+    /// What the runtime says in its log.
+    pub(crate) fn complaint(&self, family: &dyn Family) -> Option<String> {
+        read_untrusted(&self.log()).ok().and_then(|text| family.complaint(&text))
     }
 
     /// Where the runtime sends the master of the command's terminal.

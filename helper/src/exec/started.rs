@@ -15,7 +15,7 @@ use crate::console::Console;
 use crate::exit::{Error, in_small_letters};
 use crate::job::until;
 use crate::orders::{self, Heard};
-use crate::runtime::adoption::adopt;
+use crate::runtime::adoption::{adopt, has_executed};
 use crate::sys::{self, Change, Signals};
 
 /// What a command has after the scope's stop was asked for, before it and all that it started are killed.
@@ -49,7 +49,7 @@ impl Command {
         let name = inside.runtime.name();
         let failed = |reason: String| NotRun::because(format!("{name}: {reason}"));
         if !status.success() {
-            return Err(failed(files.complaint().unwrap_or_else(|| status.to_string())));
+            return Err(failed(files.complaint(inside.runtime.family).unwrap_or_else(|| status.to_string())));
         }
         if files.console().is_some() && !has_terminal {
             return Err(failed("it has sent no terminal".to_owned()));
@@ -128,17 +128,6 @@ impl Command {
             Change::Stopped(_) => return None,
         })
     }
-}
-
-/// Whether a process is more than a fork of the runtime: those have PF_FORKNOEXEC among their flags, the seventh field
-/// behind the name in proc_pid_stat(5). It is what execve(2) makes of one, and nothing that a program could undo.
-fn has_executed(pid: i32) -> bool {
-    const PF_FORKNOEXEC: u64 = 0x40;
-    let flags = || -> Option<u64> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.rsplit_once(')')?.1.split_whitespace().nth(6)?.parse().ok()
-    };
-    flags().is_none_or(|flags| flags & PF_FORKNOEXEC == 0)
 }
 
 /// Whether it has sent a terminal, which is passed on at once.

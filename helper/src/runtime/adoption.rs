@@ -52,6 +52,23 @@ fn parent_of(pid: i32) -> Option<i32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// The children of a process. It may end meanwhile, and have none.
+pub(super) fn children_of(pid: i32) -> Vec<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
+/// Whether a process is more than a fork of the runtime: those have PF_FORKNOEXEC among their flags, the seventh field
+/// behind the name in proc_pid_stat(5). It is what execve(2) makes of one, and nothing that a program could undo.
+pub(crate) fn has_executed(pid: i32) -> bool {
+    const PF_FORKNOEXEC: u64 = 0x40;
+    let flags = || -> Option<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(6)?.parse().ok()
+    };
+    flags().is_none_or(|flags| flags & PF_FORKNOEXEC == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -92,9 +92,10 @@ impl Call<'_> {
     /// The runtime's own words for what went wrong, or how it ended when it said nothing.
     pub(super) fn failed(&self, otherwise: &str) -> Error {
         let said = read_untrusted(&self.log()).ok().and_then(|text| last_error(&text));
-        Error::RuntimeFailed {
-            name: self.configured.name.clone(),
-            reason: said.unwrap_or_else(|| otherwise.to_owned()),
-        }
+        self.failed_because(said.unwrap_or_else(|| otherwise.to_owned()))
+    }
+
+    pub(super) fn failed_because(&self, reason: String) -> Error {
+        Error::RuntimeFailed { name: self.configured.name.clone(), reason }
     }
 }

@@ -10,9 +10,11 @@ use oci_spec::runtime::Spec;
 
 use super::call::Call;
 use super::crun::Crun;
+use super::lxc::Lxc;
 use super::places::{Places, Streams};
 use super::runc::Runc;
 use super::runsc::Runsc;
+use super::said::last_error;
 use super::youki::Youki;
 use crate::account::Account;
 use crate::bundle;
@@ -27,6 +29,7 @@ pub(crate) fn of(family: RuntimeFamily) -> &'static dyn Family {
         RuntimeFamily::Runc => &Runc,
         RuntimeFamily::Youki => &Youki,
         RuntimeFamily::Runsc => &Runsc,
+        RuntimeFamily::Lxc => &Lxc,
     }
 }
 
@@ -63,6 +66,17 @@ pub(crate) trait Family: Debug + Sync {
         false
     }
 
+    /// Whether the runtime, as the account, makes the container's control group below `payload/` and gives it to the
+    /// container's root itself.
+    fn makes_own_groups(&self) -> bool {
+        false
+    }
+
+    /// Whether devices are bound from the host's own nodes, as in a user namespace, and not made.
+    fn binds_devices(&self) -> bool {
+        false
+    }
+
     /// The container's init on the host, where the unit's main process is another one.
     fn init_of(&self, main: i32, _cgroup: &UnitCgroup) -> Option<i32> {
         Some(main)
@@ -71,6 +85,11 @@ pub(crate) trait Family: Debug + Sync {
     /// A process whose root directory is the container's.
     fn files_of(&self, main: i32, cgroup: &UnitCgroup) -> Option<i32> {
         self.init_of(main, cgroup)
+    }
+
+    /// What a log of the runtime's says that went wrong.
+    fn complaint(&self, log: &str) -> Option<String> {
+        last_error(log)
     }
 
     /// Leaves what the runtime is to make, where only the account can read it.

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `runtime = "lxc"`: is a container of LXC's a unit like all others, with the monitor as its main process?
+
+use ct_tests::{Machine, on_every_machine};
+
+/// A container of busybox with this command of a shell.
+fn container(script: &str, more: &str) -> String {
+    format!(
+        "runtime = \"lxc\"\n{more}\n[root]\npath = \"/srv/rootfs\"\n[process]\ncommand = [\"/bin/sh\", \"-c\", '''{script}''']\n"
+    )
+}
+
+const IDLE: &str = "trap 'exit 0' TERM; echo up; sleep 1000 & wait";
+
+fn prepare(machine: &Machine) {
+    machine.busybox_rootfs("/srv/rootfs");
+    machine.start("ct.slice");
+}
+
+/// The container's init: LXC's monitor is its parent.
+fn init_of(machine: &Machine, unit: &str) -> u64 {
+    let monitor = machine.main_pid(unit);
+    let children = machine.read_file(format!("/proc/{monitor}/task/{monitor}/children"));
+    children
+        .trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("{unit}: the monitor {monitor} has the children {children:?}"))
+}
+
+on_every_machine! {
+    fn the_unit_ends_as_init_does(machine: &Machine) {
+        prepare(machine);
+        let before = machine.leaks();
+        for (script, code, status, result) in [
+            ("exit 0", "exited", "0", "success"),
+            ("sleep 0.3; exit 0", "exited", "0", "success"),
+            ("sleep 0.3; exit 7", "exited", "7", "exit-code"),
+            ("sleep 0.3; exit 137", "exited", "137", "exit-code"),
+        ] {
+            machine.container("web", &container(script, ""));
+            machine.daemon_reload();
+            machine.try_start("ct@web");
+            machine.wait_until("! systemctl is-active --quiet ct@web");
+            let said = machine.journal("ct@web");
+            assert_eq!(machine.show("ct@web", "Result"), result, "{script}: {said}");
+            assert_eq!(machine.show("ct@web", "ExecMainStatus"), status, "{script}: {said}");
+            assert_eq!(code, "exited");
+            machine.run(["systemctl", "reset-failed", "ct@web"]);
+        }
+        machine.assert_no_leaks(&before);
+    }
+
+    fn it_starts_runs_and_stops_as_a_unit(machine: &Machine) {
+        prepare(machine);
+        let before = machine.leaks();
+        machine.container("web", &container(IDLE, ""));
+        machine.daemon_reload();
+        machine.start("ct@web");
+        machine.wait_until("journalctl -q -u ct@web -o cat | grep -qx up");
+        let monitor = machine.main_pid("ct@web");
+        assert_eq!(machine.read_file(format!("/proc/{monitor}/comm")), "ct-lxc\n");
+        let parent = machine.shell(&format!("ps -o ppid= -p {monitor}")).succeeds().stdout;
+        assert_eq!(parent.trim(), "1", "PID 1's own child");
+        let init = init_of(machine, "ct@web");
+        let group = machine.read_file(format!("/proc/{init}/cgroup"));
+        assert!(group.ends_with("0::/ct.slice/ct@web.service/payload/lxc.payload\n"), "{group}");
+        let left = machine.shell("pgrep -a 'ct-helper|lxc-monitord' || echo none").succeeds().stdout;
+        assert_eq!(left, "none\n");
+        let inside = "echo $A$B; cat /proc/1/comm; grep ^0:: /proc/self/cgroup; exit 7";
+        let exec = machine.run(["ctctl", "exec", "-e", "A= a\"b'", "-e", "B=c\nd ", "web", "--", "sh", "-c", inside]);
+        let printed = exec.exits(7).stdout;
+        assert!(printed.starts_with(" a\"b'c\nd \nsh\n0::/ct-job-") || printed.starts_with("a\"b'c d\nsh\n0::/ct-job-"), "{printed:?}");
+        machine.stop("ct@web");
+        assert_eq!(machine.show("ct@web", "Result"), "success");
+        machine.assert_no_leaks(&before);
+    }
+
+    fn what_kills_init_is_what_the_unit_dies_of(machine: &Machine) {
+        prepare(machine);
+        machine.container("web", &container(IDLE, ""));
+        machine.daemon_reload();
+        machine.start("ct@web");
+        let init = init_of(machine, "ct@web");
+        machine.shell(&format!("kill -KILL {init}")).succeeds();
+        machine.wait_for("ct@web", "ActiveState", "failed");
+        assert_eq!(machine.show("ct@web", "Result"), "signal");
+        assert_eq!(machine.show("ct@web", "ExecMainStatus"), "9");
+        // And the other way round: a container does not outlive its monitor.
+        machine.shell("systemctl reset-failed ct@web").succeeds();
+        machine.start("ct@web");
+        let (monitor, init) = (machine.main_pid("ct@web"), init_of(machine, "ct@web"));
+        machine.shell(&format!("kill -KILL {monitor}")).succeeds();
+        machine.wait_for("ct@web", "ActiveState", "failed");
+        machine.wait_until(&format!("! test -d /proc/{init}"));
+    }
+
+    /// What would end a line or a field of an LXC config, or mean something there, gets to the container as it is.
+    fn nothing_in_a_config_becomes_a_line_of_lxcs(machine: &Machine) {
+        prepare(machine);
+        machine.shell(r#"mkdir -p '/srv/a b\c#d' && echo found >'/srv/a b\c#d/file'"#).succeeds();
+        machine.container(
+            "web",
+            r##"
+runtime = "lxc"
+[root]
+path = "/srv/rootfs"
+[process]
+cwd = "/x y"
+command = ["/bin/sh", "-c", "pwd; cat 'q #1/file'; env | grep ^V; exit 3"]
+env = { V1 = "'single'", V2 = '"double"', V3 = " blanks # lxc.uts.name = x ", V4 = 'back\slash $HOME %n' }
+[[mount]]
+source = '/srv/a b\c#d'
+target = "/x y/q #1"
+options = ["ro"]
+"##,
+        );
+        machine.daemon_reload();
+        machine.try_start("ct@web");
+        machine.wait_for("ct@web", "ActiveState", "failed");
+        let log = machine.journal("ct@web");
+        for line in ["/x y", "found", "V1='single'", "V2=\"double\"", r"V4=back\slash $HOME %n"] {
+            assert!(log.lines().any(|seen| seen.ends_with(line)), "{line}\n{log}");
+        }
+        assert!(log.contains("V3= blanks # lxc.uts.name = x"), "{log}");
+        assert_eq!(machine.show("ct@web", "ExecMainStatus"), "3", "{log}");
+
+        // A line break has no way to be said, and is refused before anything runs.
+        machine.write_file("/srv/env", 0o600, "V=\"a\nlxc.hook.pre-start = /bin/touch /srv/owned\"\n");
+        machine.container("web", &container("exit 0", "").replace("command", "env_file = [\"/srv/env\"]\ncommand"));
+        machine.daemon_reload();
+        machine.try_start("ct@web").fails();
+        machine.shell("! test -e /srv/owned").succeeds();
+    }
+
+    fn its_rights_are_those_with_another_runtime(machine: &Machine) {
+        prepare(machine);
+        machine.shell("mkdir -p /srv/shared && chmod 777 /srv/shared").succeeds();
+        let script = r"grep -E '^(Cap...|NoNewPrivs|Seccomp|Uid|Gid|Groups):' /proc/self/status; hostname; ls /sys/class/net
+cat /proc/self/oom_score_adj; umask; pwd; cat /proc/keys /proc/timer_list; test -c /dev/fuse && echo fuse
+unshare -U true && echo unshared; mount -t tmpfs none /tmp && echo mounted; touch /denied && echo root is writable
+echo x >/proc/sys/kernel/hostname && echo /proc is writable; mkdir /sys/fs/cgroup/x && echo groups can be made";
+        let mut seen = Vec::new();
+        for runtime in ["crun", "lxc"] {
+            let unit = format!("ct@as-{runtime}");
+            machine.write_file(format!("/srv/shared/{runtime}.sh"), 0o755, script);
+            machine.container(
+                &format!("as-{runtime}"),
+                &format!(
+                    "runtime = {runtime:?}\nhostname = \"same\"\n[root]\npath = \"/srv/rootfs\"\nwritable = \"no\"\n\
+                     [process]\ncwd = \"/tmp\"\nuser = \"www-data\"\n\
+                     command = [\"/bin/sh\", \"-c\", '''sh /mnt/{runtime}.sh >/mnt/{runtime} 2>/dev/null; {IDLE}''']\n\
+                     [oom]\nscore_adjust = 300\n[security]\ndevices = [\"/dev/fuse:rw\"]\n\
+                     [[mount]]\nsource = \"/srv/shared\"\ntarget = \"/mnt\"\n\
+                     [systemd.service]\nUMask = \"0027\"\n"
+                ),
+            );
+            machine.daemon_reload();
+            machine.start(&unit);
+            machine.wait_until(&format!("journalctl -q -u {unit} -o cat | grep -qx up"));
+            seen.push(machine.read_file(format!("/srv/shared/{runtime}")));
+            machine.stop(&unit);
+        }
+        assert_eq!(seen.first(), seen.get(1), "crun and lxc");
+        assert!(seen.iter().all(|text| text.contains("Seccomp:\t2") && text.contains("0027\n/tmp\nfuse\n")), "{seen:?}");
+        assert!(seen.iter().all(|text| text.ends_with("fuse\n")), "nothing that is refused works: {seen:?}");
+    }
+
+    fn why_a_start_failed_is_said(machine: &Machine) {
+        prepare(machine);
+        machine.container("web", &container(IDLE, "").replace("/bin/sh", "/bin/no-such"));
+        machine.daemon_reload();
+        machine.try_start("ct@web").fails();
+        let said = machine.journal("ct@web");
+        assert!(said.contains("/bin/no-such"), "{said}");
+        machine.container("web", &format!("{}[network]\nmode = \"ns:/etc/passwd\"\n", container(IDLE, "")));
+        machine.daemon_reload();
+        machine.try_start("ct@web").fails();
+        assert_eq!(machine.show("ct@web", "ExecMainStatus"), "70", "{}", machine.journal("ct@web"));
+    }
+
+    fn the_namespaces_of_a_pod_are_joined(machine: &Machine) {
+        prepare(machine);
+        machine.write_file("/etc/ct/pods/shop.toml", 0o644, "share = [\"net\", \"ipc\", \"uts\"]\n");
+        for name in ["one", "two"] {
+            machine.container(name, &container(IDLE, "pod = \"shop\""));
+        }
+        machine.daemon_reload();
+        machine.start("ct@one");
+        machine.start("ct@two");
+        let (one, two) = (init_of(machine, "ct@one"), init_of(machine, "ct@two"));
+        for kind in ["net", "ipc", "uts"] {
+            let count = |other: u64| {
+                let links = format!("readlink /proc/{one}/ns/{kind} /proc/{other}/ns/{kind} | uniq | wc -l");
+                machine.shell(&links).succeeds().stdout
+            };
+            assert_eq!((count(two), count(1)), ("1\n".to_owned(), "2\n".to_owned()), "{kind}");
+        }
+    }
+}
