@@ -204,3 +204,136 @@ fn load(memory: &File, place: u64) -> io::Result<u64> {
     memory.read_exact_at(&mut number, place)?;
     Ok(u64::from_ne_bytes(number))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ring() -> Ring {
+        Ring::new(Life::of("0123456789abcdef", 1)).unwrap()
+    }
+
+    /// The ring as the next process finds it.
+    fn reopened(ring: &Ring) -> Ring {
+        let [memory, out, into] = ring.descriptors().map(|fd| fd.try_clone_to_owned().unwrap());
+        Ring::reopen(memory, out, into).unwrap().unwrap()
+    }
+
+    /// Bytes of which each tells where it is.
+    fn pattern(from: u64, count: usize) -> Vec<u8> {
+        (from..).take(count).map(|at| u8::try_from((at * 7 + at / 251) % 256).unwrap()).collect()
+    }
+
+    fn all(ring: &Ring) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(ring.written() - ring.oldest()).unwrap()];
+        assert_eq!(ring.read(ring.oldest(), &mut bytes).unwrap(), bytes.len());
+        bytes
+    }
+
+    #[test]
+    fn what_is_no_longer_there_is_not_read() {
+        let mut ring = ring();
+        let (reader, mut writer) = io::pipe().unwrap();
+        let total = CAPACITY + 100_000;
+        let mut at = 0;
+        while at < total {
+            writer.write_all(&pattern(at, 10_000)).unwrap();
+            assert_eq!(ring.fill(reader.as_fd()).unwrap(), Filled::Bytes(10_000));
+            at += 10_000;
+        }
+        assert_eq!((ring.written(), ring.oldest()), (at, at - CAPACITY));
+        assert!(all(&ring) == pattern(ring.oldest(), usize::try_from(CAPACITY).unwrap()));
+        assert_eq!(ring.read(ring.oldest() - 1, &mut [0; 9]).unwrap(), 0);
+        assert_eq!(ring.read(at, &mut [0; 9]).unwrap(), 0);
+        assert_eq!(ring.fill(reader.as_fd()).unwrap(), Filled::Nothing);
+        drop(writer);
+        assert_eq!(ring.fill(reader.as_fd()).unwrap(), Filled::Closed);
+    }
+
+    #[test]
+    fn one_of_another_version_is_none() {
+        let ring = ring();
+        ring.store(MAGIC_AT, MAGIC + 1).unwrap();
+        let [memory, out, into] = ring.descriptors().map(|fd| fd.try_clone_to_owned().unwrap());
+        assert!(Ring::reopen(memory, out, into).unwrap().is_none());
+    }
+
+    /// Where a process is killed that moves bytes.
+    #[derive(Debug, Clone, Copy)]
+    enum Killed {
+        Not,
+        /// They are in the pipe.
+        InPipe,
+        /// And it is said that they will be moved.
+        Announced,
+        /// And so many of them are.
+        Moved(usize),
+        /// All of them are; that is not said.
+        Unsaid,
+    }
+
+    fn killed() -> impl Strategy<Value = Killed> {
+        prop_oneof![
+            Just(Killed::Not),
+            Just(Killed::InPipe),
+            Just(Killed::Announced),
+            (1_usize..5_000).prop_map(Killed::Moved),
+            Just(Killed::Unsaid)
+        ]
+    }
+
+    /// As [`Ring::fill`], up to there.
+    fn fill_until(ring: &mut Ring, source: BorrowedFd<'_>, killed: Killed) {
+        if matches!(killed, Killed::Not) {
+            ring.fill(source).unwrap();
+            return;
+        }
+        splice(source, None, &ring.into, None, MOST, SpliceFlags::NONBLOCK).unwrap();
+        if matches!(killed, Killed::InPipe) {
+            return;
+        }
+        let waiting = ioctl_fionread(&ring.out).unwrap();
+        ring.store(TARGET_AT, ring.written() + waiting).unwrap();
+        let mut left = match killed {
+            Killed::Moved(count) => count.min(usize::try_from(waiting).unwrap()),
+            Killed::Unsaid => usize::try_from(waiting).unwrap(),
+            _ => 0,
+        };
+        let mut at = ring.written();
+        while left > 0 {
+            let room = usize::try_from(CAPACITY - at % CAPACITY).unwrap().min(left);
+            let mut place = HEADER + at % CAPACITY;
+            let moved = splice(&ring.out, None, &ring.memory, Some(&mut place), room, SpliceFlags::empty());
+            let moved = moved.unwrap();
+            (at, left) = (at + moved as u64, left - moved);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn wherever_it_is_killed_no_byte_is_lost_and_none_comes_twice(
+            steps in prop::collection::vec((1_usize..20_000, killed()), 1..120),
+        ) {
+            let mut ring = ring();
+            let (reader, mut writer) = io::pipe().unwrap();
+            let (mut sent, mut moved) = (0_u64, 0_u64);
+            for (count, killed) in steps {
+                writer.write_all(&pattern(sent, count)).unwrap();
+                sent += count as u64;
+                while moved < sent {
+                    fill_until(&mut ring, reader.as_fd(), killed);
+                    moved += (sent - moved).min(MOST as u64);
+                    ring = reopened(&ring);
+                    prop_assert_eq!(ring.written(), moved);
+                }
+            }
+            let kept = usize::try_from(ring.written() - ring.oldest()).unwrap();
+            prop_assert!(all(&ring) == pattern(ring.oldest(), kept));
+        }
+    }
+}

@@ -25,6 +25,20 @@ on_the_virtual_machine! {
         assert_eq!(of_each_process(machine, "plain", 2, "cat /proc/$pid/oom_score_adj"), ["0\n"; 2]);
     }
 
+    fn a_console_is_spared_and_its_container_is_not(machine: &VirtualMachine) {
+        for (name, keys) in WAYS {
+            container(machine, name, keys, SLEEPS, "oom.score_adjust = 300\nprocess.terminal = true\n");
+        }
+        machine.daemon_reload();
+        for (name, _) in WAYS {
+            machine.start(&format!("ct@{name}"));
+            let scores = of_each_process(machine, name, 2, "cat /proc/$pid/oom_score_adj");
+            assert_eq!(scores, ["300\n"; 2], "{name}");
+            let console = machine.main_pid(&format!("ct-console@{name}"));
+            assert_eq!(machine.read_file(format!("/proc/{console}/oom_score_adj")), "-1000\n", "{name}");
+        }
+    }
+
     fn nothing_of_ct_stays(machine: &VirtualMachine) {
         for (name, keys) in [WAYS[1], WAYS[3]] {
             container(machine, name, keys, SLEEPS, "");
