@@ -133,8 +133,11 @@ mod tests {
 
     use super::*;
 
+    /// Types and payloads.
+    type Frames = Vec<(u8, Vec<u8>)>;
+
     /// What comes out of a decoder that gets these pieces; and how much it ever held.
-    fn decode(pieces: &[&[u8]]) -> (Vec<(u8, Vec<u8>)>, Result<(), Error>, usize) {
+    fn decode(pieces: &[&[u8]]) -> (Frames, Result<(), Error>, usize) {
         let (mut decoder, mut frames, mut most) = (Decoder::new(), Vec::new(), 0);
         for piece in pieces {
             let mut rest = *piece;

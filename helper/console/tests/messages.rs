@@ -23,7 +23,7 @@ fn server(frame: &ServerFrame<'_>) -> Vec<u8> {
 fn frame(bytes: &[u8]) -> (u8, Vec<u8>) {
     let mut decoder = Decoder::new();
     assert_eq!(decoder.take(bytes), bytes.len());
-    let frame = decoder.next_frame().unwrap().expect("it is whole");
+    let frame = decoder.next_frame().expect("it is short").expect("it is whole");
     (frame.kind, frame.payload.to_vec())
 }
 
@@ -32,7 +32,7 @@ fn mode() -> impl Strategy<Value = Mode> {
 }
 
 fn size() -> impl Strategy<Value = Size> {
-    (1..=MAX_SIDE, 1..=MAX_SIDE).prop_map(|(rows, columns)| Size::new(rows, columns).unwrap())
+    (1..=MAX_SIDE, 1..=MAX_SIDE).prop_map(|(rows, columns)| Size::new(rows, columns).expect("both are sides"))
 }
 
 fn reason() -> impl Strategy<Value = Reason> {
