@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    check, create, destroy, edit, enable, exec, freeze, import, import_image, inspect, jobs, kill, list,
-    logs, processes, render, run, schema, set, state, stats, status, top, wait,
+    check, console, create, destroy, edit, enable, exec, freeze, import, import_image, inspect, jobs, kill,
+    list, logs, processes, render, run, schema, set, state, stats, status, top, wait,
 };
 
 /// What systemctl cannot do with containers that are systemd units.
@@ -66,6 +66,7 @@ pub enum Verb {
     Wait(wait::WaitArguments),
     Exec(exec::ExecArguments),
     Run(run::RunArguments),
+    Console(console::ConsoleArguments),
     Set(set::SetArguments),
     Create(Box<create::CreateArguments>),
     Edit(edit::EditArguments),

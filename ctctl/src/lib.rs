@@ -28,6 +28,7 @@ pub mod cli;
 pub mod completion;
 pub mod config_file;
 pub mod configs;
+pub mod console;
 pub mod container_toml;
 pub mod context;
 pub mod create;
@@ -84,6 +85,7 @@ pub fn run(cli: &Cli) -> Result<Status, Error> {
         Verb::Status(arguments) => status::status(arguments, &context),
         Verb::Run(arguments) => run::run(arguments, &context),
         Verb::ImportImage(arguments) => import_image::import_image(arguments, &context),
+        Verb::Console(arguments) => console::console(arguments, &context),
         Verb::State(arguments) => state::state(arguments, &context),
         Verb::Inspect(arguments) => inspect::inspect(arguments, &context),
         Verb::Logs(arguments) => logs::logs(arguments, &context),

@@ -9,7 +9,7 @@ use std::sync::{Mutex, Once, PoisonError};
 use ct_channel::message::Size;
 use rustix::fs::{FileType, fstat, major, minor};
 use rustix::termios::{
-    OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+    LocalModes, OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
 use crate::error::Error;
@@ -29,11 +29,21 @@ pub struct RawTerminal(());
 impl RawTerminal {
     /// Makes standard input raw: every key is the program's. `None` where it is no terminal.
     pub fn enter() -> Result<Option<Self>, Error> {
+        Self::enter_with(LocalModes::empty())
+    }
+
+    /// The same for one who only looks on: keys are not shown, and those that mean signals are for us.
+    pub fn enter_to_watch() -> Result<Option<Self>, Error> {
+        Self::enter_with(LocalModes::ISIG)
+    }
+
+    fn enter_with(kept: LocalModes) -> Result<Option<Self>, Error> {
         static HOOK: Once = Once::new();
         let stdin = std::io::stdin();
         let Ok(before) = tcgetattr(&stdin) else { return Ok(None) };
         let mut raw = before.clone();
         raw.make_raw();
+        raw.local_modes |= before.local_modes & kept;
         *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
         HOOK.call_once(|| {
             let next = std::panic::take_hook();

@@ -2,9 +2,11 @@
 //! Signals that are for a program inside a container, not for us: taken from a descriptor while this lives.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::error::Error;
 
@@ -28,6 +30,12 @@ impl Signals {
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .map_err(|e| Error::system("signalfd", e))?;
         Ok(Self { fd, set })
+    }
+
+    /// Waits until one has come, but no longer than this.
+    pub fn wait(&self, time: Duration) {
+        let time = Timespec::try_from(time).ok();
+        let _ = poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], time.as_ref());
     }
 
     /// The next one that has come, if any.

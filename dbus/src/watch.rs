@@ -2,6 +2,7 @@
 //! The changes of one unit, as systemd sends them: of a service first what services have, then what all units have, so
 //! that the exit status is there before the state that it belongs to.
 
+use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use futures_lite::{FutureExt as _, StreamExt as _};
@@ -37,18 +38,30 @@ impl Systemd {
 impl Watch {
     /// The next properties that have changed, of one of the unit's interfaces; `None` at the deadline.
     pub fn next(&mut self, deadline: Option<Instant>) -> Result<Option<Unit>, Error> {
-        let signal = block_on(async {
-            let signalled = async { Some(self.changed.next().await) };
-            let late = async {
-                match deadline {
-                    Some(deadline) => async_io::Timer::at(deadline).await,
-                    None => std::future::pending().await,
-                };
-                None
-            };
-            signalled.or(late).await
-        });
-        match signal {
+        block_on(self.next_or(late(deadline)))
+    }
+
+    /// The same; `None` also when there is something to read from `interrupt`, which becomes non-blocking.
+    pub fn next_unless(
+        &mut self,
+        deadline: Option<Instant>,
+        interrupt: BorrowedFd<'_>,
+    ) -> Result<Option<Unit>, Error> {
+        let watched = async_io::Async::new(interrupt)
+            .map_err(|error| Error::of_call("watch for an interruption", None, error.into()))?;
+        let interrupted = async {
+            let _ = watched.readable().await;
+        };
+        block_on(self.next_or(late(deadline).or(interrupted)))
+    }
+
+    async fn next_or(&mut self, end: impl Future<Output = ()>) -> Result<Option<Unit>, Error> {
+        let signalled = async { Some(self.changed.next().await) };
+        let ended = async {
+            end.await;
+            None
+        };
+        match signalled.or(ended).await {
             Some(Some(signal)) => self.parse(&signal).map(Some),
             Some(None) => Err(Error::Lost { units: self.unit.clone() }),
             None => Ok(None),
@@ -64,5 +77,12 @@ impl Watch {
             properties.insert((*name).to_owned(), value);
         }
         Ok(Unit::of(properties))
+    }
+}
+
+async fn late(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => drop(async_io::Timer::at(deadline).await),
+        None => std::future::pending().await,
     }
 }
