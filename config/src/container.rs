@@ -38,6 +38,8 @@ pub struct Container {
     pub root: Root,
     /// The process that is the container's init.
     pub process: Process,
+    /// Where its output goes.
+    pub log: LogMode,
     /// The user namespace; `None` for none, unless an account asks for one.
     pub idmap: Option<IdMap>,
     /// Mounts on top of the root file system, in order.
@@ -144,6 +146,20 @@ pub enum Lxcfs {
     Yes,
 }
 
+/// `log.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogMode {
+    /// To the journal: standard output and error are its stream, and nobody stands in between. A terminal's output is
+    /// passed on by the console service.
+    #[default]
+    Journal,
+    /// The same through a pipe, which the console service reads: programs can open /dev/stdout.
+    Pipe,
+    /// Nowhere; a terminal's output to those who are attached.
+    None,
+}
+
 /// Where the root file system comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -182,6 +198,8 @@ pub struct Process {
     pub env_files: Vec<EnvFile>,
     /// A terminal as its console. `None`: not said, which is no, and no wish against a bundle's own.
     pub terminal: Option<bool>,
+    /// Standard input never ends, and can be written to.
+    pub stdin_open: bool,
     /// User inside the container.
     pub user: Option<IdName>,
     /// Group inside the container.

@@ -46,6 +46,9 @@ pub struct Fragment {
     /// The process that is the container's init.
     #[serde(default, deserialize_with = "table")]
     pub process: Option<Process>,
+    /// Where its output goes.
+    #[serde(default, deserialize_with = "table")]
+    pub log: Option<Log>,
     /// The user namespace.
     #[serde(default, deserialize_with = "table")]
     pub idmap: Option<IdMap>,
@@ -152,8 +155,30 @@ pub struct Process {
     pub groups: Option<Vec<Spanned<Scalar>>>,
     /// A terminal as its console, for `ctctl console`; its output goes to the log without escape sequences.
     pub terminal: Option<Spanned<bool>>,
+    /// Standard input that never ends, and that can be written to; else it is empty. A terminal has that anyway.
+    pub stdin_open: Option<Spanned<bool>>,
     /// A tiny init in front of the command, as process 1.
     pub init: Option<Spanned<bool>>,
+}
+
+/// `[log]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Log {
+    /// What standard output and error are, and whether the journal has what comes on them, or on the terminal.
+    pub mode: Option<Spanned<LogMode>>,
+}
+
+/// `log.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[expect(missing_docs, reason = "said at crate::container::LogMode")]
+pub enum LogMode {
+    Journal,
+    Pipe,
+    None,
 }
 
 /// `[idmap]`

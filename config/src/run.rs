@@ -10,7 +10,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::{Autostart, Container, IdName, Ready, ReadyWhen, Restart, RootSource, Writable};
+use crate::container::{
+    Autostart, Container, IdName, LogMode, Ready, ReadyWhen, Restart, RootSource, Writable,
+};
 use crate::name::ContainerName;
 use crate::settings::{self, DEFAULT_COMMAND, Property, UnitSettings, Value};
 use crate::validate;
@@ -150,6 +152,8 @@ pub fn container(config: Container, request: &Request) -> Result<Container, Stri
     container.stop.command = None;
     // What a run has for a terminal is its caller's.
     container.process.terminal = None;
+    container.process.stdin_open = false;
+    container.log = LogMode::default();
     // Of an init that only a look at it would tell: nobody is there to look.
     container.stop.signal = Some(settings::stop_signal(&container));
     Ok(container)

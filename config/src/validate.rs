@@ -70,6 +70,8 @@ pub(crate) fn container(
     check.idmap_has_ids(&root, has_ids);
     let root = check.root(root, incomplete, &files);
     let (extra_unit, extra_service) = check.systemd(fragment.systemd.unwrap_or_default());
+    let process = check.process(fragment.process.unwrap_or_default(), root.as_ref());
+    let has_terminal = process.terminal == Some(true);
     let container = Container {
         description: fragment.description.map(Spanned::into_inner).filter(|text| !text.is_empty()),
         runtime,
@@ -77,7 +79,8 @@ pub(crate) fn container(
         slice: check.slice_of(fragment.slice, membership.as_ref()),
         membership: membership.map(Box::new),
         hostname: fragment.hostname.map(|text| check.hostname(text)),
-        process: check.process(fragment.process.unwrap_or_default(), root.as_ref()),
+        process,
+        log: check.log(fragment.log.unwrap_or_default(), has_terminal),
         idmap: fragment.idmap.and_then(|idmap| check.idmap(idmap)),
         mounts: check.mounts(fragment.mount.unwrap_or_default()),
         limits: check.limits(fragment.limits.unwrap_or_default()),

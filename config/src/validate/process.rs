@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `[process]` and `[idmap]`.
+//! `[process]`, `[log]` and `[idmap]`.
 
 use std::path::PathBuf;
 
 use super::{Check, parse_id, parse_path};
-use crate::container::{EnvFile, IdMap, IdName, IdRange, Process, Root, RootSource};
+use crate::container::{EnvFile, IdMap, IdName, IdRange, LogMode, Process, Root, RootSource};
 use crate::fragment::{self, IdRanges, List, Scalar, Spanned, Text};
 use crate::settings::is_system_init;
 
@@ -38,7 +38,25 @@ impl Check<'_> {
                 .filter_map(|group| self.id_name(group, "process.groups", "a group"))
                 .collect(),
             terminal: process.terminal.map(Spanned::into_inner),
+            stdin_open: process.stdin_open.is_some_and(Spanned::into_inner),
             init: self.init(process.init.as_ref(), is_init),
+        }
+    }
+
+    /// `[log]`
+    pub(super) fn log(&mut self, log: fragment::Log, has_terminal: bool) -> LogMode {
+        let Some(mode) = log.mode else { return LogMode::default() };
+        match mode.get_ref() {
+            fragment::LogMode::Journal => LogMode::Journal,
+            fragment::LogMode::None => LogMode::None,
+            fragment::LogMode::Pipe => {
+                if has_terminal {
+                    let hint =
+                        Some("leave it out: programs can open /dev/stdout on a terminal, too".to_owned());
+                    self.hint(&mode, "log.mode", "process.terminal is set, and a terminal is no pipe", hint);
+                }
+                LogMode::Pipe
+            }
         }
     }
 
