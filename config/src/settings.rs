@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use crate::container::{
-    Container, Dependency, Depends, Digest, Directive, Hooks, OomPolicy, ReadyWhen, RestartPolicy,
+    Container, Dependency, Depends, Digest, Directive, Hooks, LogMode, OomPolicy, ReadyWhen, RestartPolicy,
     RootSource, RuntimeFamily, Writable,
 };
 use crate::name::UnitName;
@@ -315,9 +315,9 @@ fn restart_policy(policy: RestartPolicy) -> &'static str {
     }
 }
 
-/// Whether the container has a `ct-console@NAME.service`, which holds its terminal.
+/// Whether the container has a `ct-console@NAME.service`, which holds its terminal, or the other ends of its pipes.
 pub fn has_console(container: &Container) -> bool {
-    container.process.terminal == Some(true)
+    container.process.terminal == Some(true) || container.log == LogMode::Pipe
 }
 
 /// The signal that ends the container cleanly.

@@ -32,6 +32,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 
 pub(crate) use self::handover::hand_over;
+pub(crate) use self::life::Role;
 use crate::account::Account;
 use crate::exit::Error;
 

@@ -33,6 +33,15 @@ impl Identity {
         Ok(Self { account, ids, owner })
     }
 
+    /// The host ids of a user of the container; its root's where the maps leave that out.
+    pub(crate) fn of_user(&self, user: &oci_spec::runtime::User) -> Owner {
+        let Some(ids) = &self.ids else { return Owner { uid: user.uid(), gid: user.gid() } };
+        match (host_id(&ids.uid, user.uid()), host_id(&ids.gid, user.gid())) {
+            (Some(uid), Some(gid)) => Owner { uid, gid },
+            _ => self.owner,
+        }
+    }
+
     /// The host ids that `payload/` of the unit's cgroup is given to, if anybody's. An init system makes groups of its own
     /// there, so that it must be the container's root; else it is who runs the runtime.
     pub(crate) fn payload_owner(&self, system_init: bool) -> Option<(u32, u32)> {

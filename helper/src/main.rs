@@ -42,6 +42,7 @@ mod seccomp;
 mod shared_memory;
 mod small_init;
 mod sole_root;
+mod standard_files;
 mod start;
 mod sys;
 mod systemd;

@@ -19,7 +19,7 @@ use crate::journal::Journal;
 use crate::message::Message;
 use crate::program::Program;
 use crate::ready::notify_socket::NotifySocket;
-use crate::rootfs::{self, Rootfs};
+use crate::rootfs::{self, Owner, Rootfs};
 use crate::runtime::Runtime;
 use crate::runtime::places::{Places, Streams};
 use crate::{hooks, lxcfs, mounts, pod, small_init};
@@ -55,6 +55,8 @@ pub(crate) struct Prepared<'a> {
     /// Its command, and where that is looked for.
     program: Program,
     rootfs: Rootfs,
+    /// The host ids of the user that its command runs as.
+    pub(crate) user: Owner,
     /// Claimed as long as this is held.
     claimed: RunDirectory,
 }
@@ -104,6 +106,7 @@ impl Site {
         let places = Places::make(&run, &instance, &identity.account).at(Step::Bundle)?;
         runtime.write_config(&spec, &places, &identity.account).at(Step::Bundle)?;
 
+        let user = spec.process().as_ref().map_or(identity.owner, |process| identity.of_user(process.user()));
         let (has_lxcfs, program) = (lxcfs::is_among(&wanted), Program::of(&spec));
         Ok(Prepared {
             container,
@@ -115,6 +118,7 @@ impl Site {
             has_lxcfs,
             program,
             rootfs,
+            user,
             claimed: run,
         })
     }

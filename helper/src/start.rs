@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use ct_config::settings::has_console;
 
 use crate::claim::{self, RunDirectory};
-use crate::console::{self, Console};
+use crate::console::{self, Console, Role};
 use crate::exit::{At, Error, Failure, Step};
 use crate::instance::Instance;
 use crate::journal::Journal;
@@ -18,6 +18,7 @@ use crate::ready::{self, Waited};
 use crate::reaper::{self, End, Started};
 use crate::runtime::places::Streams;
 use crate::sole_root::SoleRoot;
+use crate::standard_files::StandardFiles;
 use crate::{cgroup, handover, lxcfs, read, rootfs, sys};
 
 /// How a start that did not fail ends.
@@ -66,16 +67,19 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     rootfs::leave_host_mounts().at(Step::Rootfs)?;
 
     // Its namespaces, files, cgroup, hooks and config.json.
-    let terminal = has_console(&container).then_some(USUAL_SIZE);
+    let terminal = (container.process.terminal == Some(true)).then_some(USUAL_SIZE);
     let site = Site { instance, cgroup: own_cgroup, run, umask, terminal, journal };
     let prepared = site.prepare(&mut container)?;
     let account = &prepared.identity.account;
     let console = terminal.map(|_| Console::listen(prepared.directory(), account)).transpose();
     let console = console.at(Step::Console)?;
 
+    let files = StandardFiles::make(prepared.container, prepared.directory(), prepared.user);
+    let files = files.at(Step::Console)?;
+
     // The container itself, started by a process that PID 1 takes its init over from.
     let started = reaper::start(
-        || prepared.run(Streams { console_socket: socket_of(&console), ..Streams::of_service() }),
+        || prepared.run(Streams { console_socket: socket_of(&console), ..files.streams()? }),
         |error| journal.failure(&Failure { step: Step::Runtime, error }),
     );
     let (reaper, init) = match started.at(Step::Runtime)? {
@@ -83,11 +87,15 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
         Started::Failed(status) => return Ok(Outcome::AlreadyToldWhy(status)),
     };
 
-    // Its terminal, for the service that stays with it.
+    // Its terminal, or the other ends of its pipes, for the service that stays with it.
+    let mut offered = files.into_offered();
     if let Some(console) = console {
         let master = console.sole(account).at(Step::Console)?;
         console::give_size(&master, USUAL_SIZE).at(Step::Console)?;
-        console::hand_over(&prepared.container.name, &init, master).at(Step::Console)?;
+        offered.push((Role::Terminal, master));
+    }
+    if has_console(prepared.container) {
+        console::hand_over(prepared.container, &init, offered).at(Step::Console)?;
     }
 
     // Until those that wait for it can use it.

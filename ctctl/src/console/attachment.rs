@@ -140,7 +140,7 @@ impl Seat {
         Ok(())
     }
 
-    fn announce(&mut self) {
+    fn announce(&mut self, has_terminal: bool) {
         if std::mem::replace(&mut self.is_announced, true) {
             return;
         }
@@ -148,7 +148,9 @@ impl Seat {
         if self.mode == Mode::ReadOnly {
             text.push_str(", to read only");
         }
-        if self.keyboard.is_terminal() && !self.keys.is_empty() {
+        if self.keyboard.is_terminal() && !has_terminal {
+            text.push_str("; Ctrl-C detaches");
+        } else if self.keyboard.is_terminal() && !self.keys.is_empty() {
             text.push_str(&format!("; {} detaches", self.keys));
         }
         self.say(&text);
@@ -368,7 +370,7 @@ impl Attachment<'_> {
         if hello.has_terminal && self.seat.raw.is_none() {
             self.seat.enter_terminal()?;
         }
-        self.seat.announce();
+        self.seat.announce(hello.has_terminal);
         if !hello.has_input && self.seat.mode != Mode::ReadOnly {
             self.seat.say("there is nothing to type into (try: process.stdin_open = true)");
         }

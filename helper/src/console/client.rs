@@ -18,6 +18,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::peer::Peer;
 use super::ring::Ring;
+use super::source::Source;
 
 /// How long nothing may move, while something could.
 pub(super) const PATIENCE: Duration = Duration::from_secs(PATIENCE_SECONDS);
@@ -244,7 +245,7 @@ impl Client {
     }
 
     /// Lets it in, at its place in the ring.
-    pub(super) fn admit(&mut self, mode: Mode, resume: Option<Resume>, ring: &Ring, size: Option<Size>) {
+    pub(super) fn admit(&mut self, mode: Mode, resume: Option<Resume>, ring: &Ring, source: &Source) {
         let generation = ring.life().generation;
         let fresh = ring.written().saturating_sub(REPLAY);
         self.cursor = match resume {
@@ -256,11 +257,11 @@ impl Client {
         self.stuck_since = None;
         self.say(&ServerFrame::Hello(ServerHello {
             version: ct_console::VERSION,
-            has_terminal: true,
-            has_input: true,
+            has_terminal: source.is_terminal(),
+            has_input: source.has_input(),
             generation,
             offset: self.cursor,
-            size,
+            size: source.size(),
         }));
     }
 

@@ -144,7 +144,7 @@ impl Clients {
             Some(Peer { pid, uid }) => {
                 client.refuse(Reason::Held, format!("pid {pid} of uid {uid} writes already"));
             }
-            None => client.admit(mode, resume, ring, source.size()),
+            None => client.admit(mode, resume, ring, source),
         }
     }
 

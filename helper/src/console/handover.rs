@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ct_channel::Channel;
+use ct_config::container::{Container, LogMode};
 use ct_config::name::ContainerName;
 use serde::{Deserialize, Serialize};
 
@@ -84,17 +85,22 @@ pub(super) fn receive(stream: UnixStream) -> io::Result<(Channel, Offer, Vec<Own
     }
 }
 
-/// Hands the terminal of a container over, with the socket that clients connect to, which is made here. To be called
+/// Hands the terminal of a container over, or the other ends of its pipes, with the socket that clients connect to, which is made here. To be called
 /// before anybody is told that the container is ready.
-pub(crate) fn hand_over(name: &ContainerName, init: &Init, terminal: OwnedFd) -> Result<(), Error> {
+pub(crate) fn hand_over(
+    container: &Container,
+    init: &Init,
+    files: Vec<(Role, OwnedFd)>,
+) -> Result<(), Error> {
+    let name = &container.name;
     let invocation = std::env::var("INVOCATION_ID").unwrap_or_default();
     let listener = listen_for_clients(name)?;
     let pidfd = sys::pidfd_open(init.pid).map_err(|e| Error::system("pidfd_open", e))?;
-    let offer = Offer {
-        life: Life::of(&invocation, init.pid),
-        roles: vec![Role::Listener, Role::Init, Role::Terminal],
-    };
-    let descriptors = [listener.as_fd(), pidfd.as_fd(), terminal.as_fd()];
+    let is_logged = container.log != LogMode::None;
+    let roles = [Role::Listener, Role::Init].into_iter().chain(files.iter().map(|(role, _)| *role));
+    let offer = Offer { life: Life { is_logged, ..Life::of(&invocation, init.pid) }, roles: roles.collect() };
+    let own = [listener.as_fd(), pidfd.as_fd()];
+    let descriptors: Vec<_> = own.into_iter().chain(files.iter().map(|(_, file)| file.as_fd())).collect();
     let (overdue, deadline) = (Instant::now() + OVERDUE, Instant::now() + PATIENCE);
     let mut was_started = false;
     loop {

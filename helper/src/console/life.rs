@@ -15,6 +15,14 @@ pub(crate) struct Life {
     pub(crate) invocation: String,
     /// The pid of its first process.
     pub(crate) init: i32,
+    /// Whether the journal gets what is printed.
+    #[serde(default = "yes")]
+    pub(crate) is_logged: bool,
+}
+
+/// Before there was a choice.
+fn yes() -> bool {
+    true
 }
 
 /// What this program writes.
@@ -30,6 +38,10 @@ pub(crate) enum Role {
     Init,
     /// The master of the container's terminal.
     Terminal,
+    /// The end of a pipe where that comes out which it prints.
+    Output,
+    /// The end of a pipe where that goes in which it reads.
+    Input,
     /// Of a later version.
     #[serde(other)]
     Unknown,
@@ -40,7 +52,7 @@ impl Life {
     pub(crate) fn of(invocation: &str, init: i32) -> Self {
         let digits: String = invocation.chars().filter(char::is_ascii_hexdigit).take(16).collect();
         let generation = u64::from_str_radix(&digits, 16).unwrap_or(0);
-        Self { version: VERSION, generation, invocation: invocation.to_owned(), init }
+        Self { version: VERSION, generation, invocation: invocation.to_owned(), init, is_logged: true }
     }
 }
 

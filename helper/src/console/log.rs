@@ -42,6 +42,8 @@ pub(super) struct Log {
     retry_at: Option<Instant>,
     /// Lines that were left out.
     lost: u64,
+    /// Nothing is logged.
+    is_off: bool,
 }
 
 /// Whether a datagram was taken.
@@ -62,6 +64,7 @@ impl Log {
             is_blocked: false,
             retry_at: None,
             lost: ring.lost()?,
+            is_off: !ring.life().is_logged,
         })
     }
 
@@ -82,7 +85,7 @@ impl Log {
 
     /// Sends what there is, for one turn; whether there is more that could be sent.
     pub(super) fn pump(&mut self, ring: &Ring) -> io::Result<bool> {
-        if self.is_blocked || self.retry_at.is_some_and(|at| Instant::now() < at) {
+        if self.is_off || self.is_blocked || self.retry_at.is_some_and(|at| Instant::now() < at) {
             return Ok(false);
         }
         let mut bytes = [0; MOST];
@@ -135,6 +138,9 @@ impl Log {
 
     /// What has not ended and will not: the container has.
     pub(super) fn finish(&mut self, ring: &Ring, deadline: Instant) -> io::Result<()> {
+        if self.is_off {
+            return Ok(());
+        }
         loop {
             while self.pump(ring)? {}
             if self.waiting.is_none() && self.splitter.next() == ring.written() {
@@ -151,12 +157,26 @@ impl Log {
         }
     }
 
+    /// The first byte that is neither logged nor left out.
+    fn begun(&self) -> u64 {
+        self.waiting.as_ref().map_or_else(|| self.splitter.begun(), |_| self.splitter.next())
+    }
+
+    fn has_no_room(&self, ring: &Ring, more: usize) -> bool {
+        !self.is_off && ring.written() + more as u64 > self.begun() + CAPACITY
+    }
+
+    /// Whether the next bytes would overwrite some that are not logged yet.
+    pub(super) fn is_full(&self, ring: &Ring) -> bool {
+        self.has_no_room(ring, MOST)
+    }
+
     /// Before `more` bytes are written to the ring: leaves out what they would overwrite.
     pub(super) fn make_room(&mut self, ring: &Ring, more: usize) -> io::Result<()> {
-        let begun = self.waiting.as_ref().map_or_else(|| self.splitter.begun(), |_| self.splitter.next());
-        if ring.written() + more as u64 <= begun + CAPACITY {
+        if !self.has_no_room(ring, more) {
             return Ok(());
         }
+        let begun = self.begun();
         let until = (begun + SKIPPED).min(ring.written());
         let mut bytes = [0; MOST];
         let mut at = self.splitter.next();

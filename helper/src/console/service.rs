@@ -234,12 +234,13 @@ impl Service<'_> {
             last.unwatch(&self.epoll);
             last.finish(End::Restarted)?;
         }
-        let (mut listener, mut init, mut terminal) = (None, None, None);
+        let (mut listener, mut init, mut terminal, mut input) = (None, None, None, None);
         for (role, descriptor) in offer.roles.iter().zip(descriptors) {
             match role {
                 Role::Listener => listener = Some(descriptor),
                 Role::Init => init = Some(descriptor),
-                Role::Terminal => terminal = Some(descriptor),
+                Role::Terminal | Role::Output => terminal = Some(descriptor),
+                Role::Input => input = Some(descriptor),
                 Role::Unknown => {}
             }
         }
@@ -248,7 +249,7 @@ impl Service<'_> {
                 "a listener, an init and a terminal are needed, from a ct-helper of another version?";
             return Err(Error::Usage(needed.to_owned()));
         };
-        let parts = Parts { listener, init, terminal };
+        let parts = Parts { listener, init, terminal, input };
         let session = Session::new(self.name, offer.life, parts)
             .map_err(|e| Error::system("take the terminal over", e))?;
         store::keep(session.descriptors())?;

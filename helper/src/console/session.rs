@@ -50,6 +50,7 @@ pub(super) struct Session {
     /// What epoll(7) is to tell of the terminal, and whether it watches journald's socket.
     watched: Option<epoll::EventFlags>,
     watches_log: bool,
+    watches_input: bool,
 }
 
 /// What a life is made of that was handed over.
@@ -57,7 +58,10 @@ pub(super) struct Session {
 pub(super) struct Parts {
     pub(super) listener: OwnedFd,
     pub(super) init: OwnedFd,
+    /// Or the pipe that its output comes from.
     pub(super) terminal: OwnedFd,
+    /// The pipe that it reads, of one without a terminal.
+    pub(super) input: Option<OwnedFd>,
 }
 
 impl Session {
@@ -69,19 +73,20 @@ impl Session {
     /// The one that a service left behind that was stopped or killed. `None`: what there is, is none, or was not taken over
     /// to its end.
     pub(super) fn reopen(name: &str, mut kept: BTreeMap<String, OwnedFd>) -> io::Result<Option<Self>> {
+        let input = kept.remove(store::INPUT);
         let taken = store::NAMES.map(|name| kept.remove(name));
         let [Some(listener), Some(init), Some(terminal), Some(memory), Some(out), Some(into)] = taken else {
             return Ok(None);
         };
         let Some(ring) = Ring::reopen(memory, out, into)? else { return Ok(None) };
-        Self::with(name, ring, Parts { listener, init, terminal }).map(Some)
+        Self::with(name, ring, Parts { listener, init, terminal, input }).map(Some)
     }
 
     fn with(name: &str, ring: Ring, parts: Parts) -> io::Result<Self> {
         let listener = UnixListener::from(parts.listener);
         listener.set_nonblocking(true)?;
         Ok(Self {
-            source: Source::of(parts.terminal)?,
+            source: Source::of(parts.terminal, parts.input)?,
             log: Log::of(name, &ring)?,
             listener,
             init: parts.init,
@@ -93,6 +98,7 @@ impl Session {
             next_look: Instant::now() + LOOK,
             watched: None,
             watches_log: false,
+            watches_input: false,
         })
     }
 
@@ -107,12 +113,11 @@ impl Session {
     }
 
     /// What PID 1 has to keep.
-    pub(super) fn descriptors(&self) -> [(&'static str, BorrowedFd<'_>); 6] {
+    pub(super) fn descriptors(&self) -> Vec<(&'static str, BorrowedFd<'_>)> {
         let [memory, out, into] = self.ring.descriptors();
         let descriptors = [self.listener.as_fd(), self.init.as_fd(), self.source.as_fd(), memory, out, into];
-        let mut named = store::NAMES.map(|name| (name, memory));
-        named.iter_mut().zip(descriptors).for_each(|((_, place), descriptor)| *place = descriptor);
-        named
+        let input = self.source.input().map(|input| (store::INPUT, input));
+        input.into_iter().chain(store::NAMES.into_iter().zip(descriptors)).collect()
     }
 
     /// Has epoll(7) tell of it.
@@ -129,13 +134,27 @@ impl Session {
         if self.watched.take().is_some() {
             let _ = epoll::delete(epoll, &self.source);
         }
+        if std::mem::take(&mut self.watches_input)
+            && let Some(input) = self.source.input()
+        {
+            let _ = epoll::delete(epoll, input);
+        }
     }
 
     /// Has epoll(7) tell what is wanted now and was not before, or the other way round.
     fn watch_changes(&mut self, epoll: &OwnedFd) -> io::Result<()> {
         let mut flags = epoll::EventFlags::IN;
-        flags.set(epoll::EventFlags::OUT, self.clients.is_input_full());
-        let wanted = self.quiet_until.is_none().then_some(flags);
+        let wants_room = self.clients.is_input_full();
+        match self.source.input() {
+            None => flags.set(epoll::EventFlags::OUT, wants_room),
+            Some(input) if wants_room && !self.watches_input => {
+                epoll::add(epoll, input, data(token::TERMINAL), epoll::EventFlags::OUT)?;
+            }
+            Some(input) if !wants_room && self.watches_input => epoll::delete(epoll, input)?,
+            Some(_) => {}
+        }
+        self.watches_input = wants_room && self.source.input().is_some();
+        let wanted = (self.quiet_until.is_none() && !self.waits_for_log()).then_some(flags);
         match (self.watched, wanted) {
             (None, Some(flags)) => epoll::add(epoll, &self.source, data(token::TERMINAL), flags)?,
             (Some(_), None) => epoll::delete(epoll, &self.source)?,
@@ -171,7 +190,9 @@ impl Session {
     /// Does a part of what there is to do; whether there is more.
     pub(super) fn work(&mut self, epoll: &OwnedFd) -> io::Result<bool> {
         let mut is_busy = self.drain()?;
+        let waited = self.waits_for_log();
         is_busy |= self.log.pump(&self.ring)?;
+        is_busy |= waited && !self.waits_for_log();
         self.clients.hear(&self.ring, &self.source);
         is_busy |= self.clients.serve(&self.ring);
         let now = Instant::now();
@@ -183,6 +204,12 @@ impl Session {
         Ok(is_busy)
     }
 
+    /// Whether nothing more is taken from a pipe: as of a plain unit's stream, who prints faster than journald takes it waits.
+    /// A terminal does not; its lines are left out of the log.
+    fn waits_for_log(&self) -> bool {
+        !self.source.is_terminal() && self.log.is_full(&self.ring)
+    }
+
     /// Reads what the container has printed; whether there may be more.
     fn drain(&mut self) -> io::Result<bool> {
         if self.quiet_until.is_some_and(|until| Instant::now() < until) {
@@ -190,6 +217,9 @@ impl Session {
         }
         self.quiet_until = None;
         for _ in 0..TURN {
+            if self.waits_for_log() {
+                return Ok(false);
+            }
             self.log.make_room(&self.ring, MOST)?;
             match self.ring.fill(self.source.as_fd())? {
                 Filled::Bytes(_) => self.was_closed = false,
@@ -233,10 +263,13 @@ impl Session {
     /// Reads what is left, and logs it, for so long if journald is slow.
     fn read_last_words(&mut self, patience: Duration) -> io::Result<()> {
         for _ in 0..LAST_TURNS {
-            if !self.drain()? {
+            let is_more = self.drain()?;
+            self.log.pump(&self.ring)?;
+            if self.waits_for_log() {
+                self.log.finish(&self.ring, Instant::now() + patience)?;
+            } else if !is_more {
                 break;
             }
-            self.log.pump(&self.ring)?;
         }
         self.log.finish(&self.ring, Instant::now() + patience)
     }

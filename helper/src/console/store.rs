@@ -8,8 +8,12 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use crate::exit::Error;
 use crate::{notify, sys};
 
-/// The names. A set lacks none of them, or it was not taken over.
+/// The names. A set lacks none of them, or it was not taken over. Of a container without a terminal, `terminal` is the pipe
+/// that its output comes from.
 pub(super) const NAMES: [&str; 6] = ["listener", "init", "terminal", "memory", "pipe-out", "pipe-in"];
+
+/// The pipe that a container reads, if it has one. PID 1 gets it before the others.
+pub(super) const INPUT: &str = "input";
 
 /// Takes what PID 1 has kept, by name. What has a name that this version does not know, PID 1 forgets.
 pub(super) fn take() -> Result<BTreeMap<String, OwnedFd>, Error> {
@@ -24,7 +28,7 @@ pub(super) fn take() -> Result<BTreeMap<String, OwnedFd>, Error> {
     let names = variable("LISTEN_FDNAMES");
     let mut kept = BTreeMap::new();
     for (name, descriptor) in names.split(':').zip(descriptors) {
-        if NAMES.contains(&name) {
+        if NAMES.contains(&name) || name == INPUT {
             kept.insert(name.to_owned(), descriptor);
         } else {
             notify::forget_descriptor(name)?;
@@ -45,6 +49,6 @@ pub(super) fn keep<'a>(
 
 /// Has PID 1 forget all of them.
 pub(super) fn forget() -> Result<(), Error> {
-    NAMES.iter().try_for_each(|name| notify::forget_descriptor(name))?;
+    NAMES.iter().chain(&[INPUT]).try_for_each(|name| notify::forget_descriptor(name))?;
     notify::barrier(|| {})
 }

@@ -118,7 +118,7 @@ fn start(prepared: &Prepared<'_>, foreground: &Foreground, channel: &Channel) ->
                 let listen = |_size| Console::listen(prepared.directory(), account);
                 let console = foreground.terminal.map(listen).transpose()?;
                 let console_socket = console.as_ref().map(|console| console.path().to_owned());
-                let streams = Streams { stdin: Stdio::inherit(), console_socket };
+                let streams = Streams { stdin: Stdio::inherit(), output: None, console_socket };
                 let pid = prepared.run(streams)?;
                 if let Some(console) = console {
                     let master = console.sent(account)?;

@@ -2,13 +2,13 @@
 //! One call of a runtime's program: for which container, and as whom.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use ct_config::container;
 use nix::unistd::{Gid, Uid};
 
 use super::adoption::adopt;
-use super::places::Places;
+use super::places::{Places, Streams};
 use super::said::{last_error, read_untrusted};
 use crate::account::Account;
 use crate::cgroup::UnitCgroup;
@@ -68,7 +68,7 @@ impl Call<'_> {
         &self,
         mut command: Command,
         cgroup: &UnitCgroup,
-        stdin: Stdio,
+        streams: Streams,
     ) -> Result<i32, Error> {
         let account = self.account;
         if !account.is_root() {
@@ -76,8 +76,12 @@ impl Call<'_> {
             sys::switch_user_before_exec(&mut command, uid, gid, cgroup.groups_of_account());
             cgroup.lend_to(account.uid)?;
         }
+        if let Some(output) = streams.output {
+            let copy = output.try_clone().map_err(|e| Error::system("dup", e))?;
+            command.stdout(output).stderr(copy);
+        }
         let status = command
-            .stdin(stdin)
+            .stdin(streams.stdin)
             .status()
             .map_err(|e| Error::system(format!("execute {} as {}", self.path.display(), account.name), e))?;
         if !account.is_root() {

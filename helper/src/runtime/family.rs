@@ -110,7 +110,7 @@ pub(crate) trait Family: Debug + Sync {
         let mut command = self.program(call);
         command.arg("--log").arg(call.log()).args(["--log-format", "json"]);
         self.add_run(&mut command, call, &streams);
-        call.leaves_behind(command, cgroup, streams.stdin)
+        call.leaves_behind(command, cgroup, streams)
     }
 
     /// Adds `run` with its arguments.

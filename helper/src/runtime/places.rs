@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a runtime gets to see of the host: where it finds and leaves its things, and the container's standard files.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -21,11 +22,13 @@ pub(crate) struct Places {
     pub(crate) id: String,
 }
 
-/// The standard files of a container's init. Output is always the helper's own.
+/// The standard files of a container's init.
 #[derive(Debug)]
 pub(crate) struct Streams {
     /// What it reads.
     pub(crate) stdin: Stdio,
+    /// What it prints on; the helper's own output if not said.
+    pub(crate) output: Option<OwnedFd>,
     /// Where the runtime sends a new terminal to, that is all three then.
     pub(crate) console_socket: Option<PathBuf>,
 }
@@ -33,7 +36,7 @@ pub(crate) struct Streams {
 impl Streams {
     /// Those of a service.
     pub(crate) fn of_service() -> Self {
-        Self { stdin: Stdio::null(), console_socket: None }
+        Self { stdin: Stdio::null(), output: None, console_socket: None }
     }
 }
 

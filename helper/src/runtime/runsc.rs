@@ -54,7 +54,7 @@ impl Family for Runsc {
         command.arg(network).arg("--log").arg(call.log()).args(["--log-format", "json"]);
         self.add_run(&mut command, call, &streams);
         sys::enter_cgroup_before_exec(&mut command, cgroup.payload_procs()?);
-        call.leaves_behind(command, cgroup, streams.stdin)
+        call.leaves_behind(command, cgroup, streams)
     }
 
     /// It knows no groups: the process that waits for the command is in one, and the command is in the sandbox, where it has
