@@ -44,16 +44,17 @@ on_every_machine! {
         }
         // What was printed before was so by another start.
         assert_eq!(terminal.shown().matches("first\r\n").count(), 1, "{:?}", terminal.shown());
+        // It had to be killed.
         machine.stop("ct@web");
         terminal.wait_for("web: has stopped");
-        terminal.wait_for("is not running; waiting until it is started");
+        terminal.wait_for("has failed; waiting until it is started");
         machine.wait_until_true(|| terminal.modes() == modes);
         terminal.type_in("\x03");
         running.wait().exits(130);
         // Destroyed while it is waited for, and while it runs.
         let terminal = Terminal::new(24, 80);
         let running = machine.command(["ctctl", "console", "web"]).on(&terminal).spawn();
-        terminal.wait_for("is not running; waiting until it is started");
+        terminal.wait_for("has failed; waiting until it is started");
         machine.start("ct@web");
         terminal.wait_for("web: attached");
         machine.run(["ctctl", "destroy", "--yes", "--force", "web"]).succeeds();
@@ -130,7 +131,7 @@ on_every_machine! {
         machine.stop("ct@web");
         let ended = piped.wait().succeeds();
         assert!(ended.stderr.contains("ctctl: web: has stopped\n"), "{ended}");
-        assert_eq!(machine.run(["ctctl", "console", "--once", "web"]).exits(3).stderr, "ctctl: web is not running (stopped)\n");
+        assert_eq!(machine.run(["ctctl", "console", "--once", "web"]).exits(3).stderr, "ctctl: web is not running (failed)\n");
     }
 
     fn what_cannot_be_attached_to_is_told_so(machine: &Machine) {

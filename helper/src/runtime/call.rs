@@ -76,12 +76,8 @@ impl Call<'_> {
             sys::switch_user_before_exec(&mut command, uid, gid, cgroup.groups_of_account());
             cgroup.lend_to(account.uid)?;
         }
-        if let Some(output) = streams.output {
-            let copy = output.try_clone().map_err(|e| Error::system("dup", e))?;
-            command.stdout(output).stderr(copy);
-        }
+        streams.give_to(&mut command)?;
         let status = command
-            .stdin(streams.stdin)
             .status()
             .map_err(|e| Error::system(format!("execute {} as {}", self.path.display(), account.name), e))?;
         if !account.is_root() {

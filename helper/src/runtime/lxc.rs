@@ -68,9 +68,10 @@ impl Family for Lxc {
         let mut command = program(call, "start");
         command.arg(option("config", &call.places.bundle.join("config.json")));
         command.arg(option("log", &call.log())).arg(option("ran", &ran));
-        command.stdin(streams.stdin);
-        if let Some(socket) = &streams.console_socket {
-            let terminal = terminal::make(&read_spec(call.places)?, socket)?;
+        let socket = streams.console_socket.clone();
+        streams.give_to(&mut command)?;
+        if let Some(socket) = socket {
+            let terminal = terminal::make(&read_spec(call.places)?, &socket)?;
             command.arg(option("terminal", &terminal.path));
             let again = || terminal.slave.try_clone().map_err(|e| Error::system("dup", e));
             command.stdin(again()?).stdout(again()?).stderr(again()?);

@@ -4,7 +4,7 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::account::Account;
 use crate::claim::RunDirectory;
@@ -37,6 +37,16 @@ impl Streams {
     /// Those of a service.
     pub(crate) fn of_service() -> Self {
         Self { stdin: Stdio::null(), output: None, console_socket: None }
+    }
+
+    /// Lets a command have them, for the init that it starts.
+    pub(super) fn give_to(self, command: &mut Command) -> Result<(), Error> {
+        if let Some(output) = self.output {
+            let copy = output.try_clone().map_err(|e| Error::system("dup", e))?;
+            command.stdout(output).stderr(copy);
+        }
+        command.stdin(self.stdin);
+        Ok(())
     }
 }
 

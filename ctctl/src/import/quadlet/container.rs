@@ -180,10 +180,7 @@ pub(super) fn isolation(draft: &mut Draft, assignment: &Assignment, rules: &Rule
         "LogDriver" if matches!(value.as_str(), "journald" | "passthrough") => {
             draft.change(at, "the log is in the journal")
         }
-        "LogDriver" if value == "none" => {
-            draft.set(at, &["systemd", "service", "StandardOutput"], "null");
-            draft.set(at, &["systemd", "service", "StandardError"], "null");
-        }
+        "LogDriver" if value == "none" => draft.set(at, &["log", "mode"], "none"),
         "LogDriver" => draft.change(at, "the log is in the journal, and in no file"),
         "PodmanArgs" => podman_arguments(draft, assignment),
         _ => {}

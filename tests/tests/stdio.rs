@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `[log] mode` and `process.stdin_open`: what the standard files of a container are, and who reads and writes at their other
+//! ends.
+
+use ct_tests::{Machine, on_every_machine};
+
+/// Runtime and account of each kind of container.
+const KINDS: [(&str, &str); 3] = [("crun", "root"), ("runc", "root"), ("crun", "ct-web")];
+
+/// Prints by /dev/stdout and /dev/stderr, as programs do that know of nothing else, and idles.
+const OPENS: &str = "trap 'exit 0' TERM; echo direct; echo by-name >/dev/stdout; echo error >/dev/stderr; echo d''one; sleep 1000 & wait\n";
+
+/// What it takes once.
+fn prepare(machine: &Machine) {
+    machine.busybox_rootfs("/srv/rootfs");
+    machine
+        .shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid")
+        .succeeds();
+}
+
+/// Configures the container `web`, which runs `script`, with `extra` in its config; it does not run.
+fn configure(machine: &Machine, (runtime, user): (&str, &str), script: &str, extra: &str) {
+    let owner = if user == "root" { 0 } else { 200_000 };
+    machine.shell(&format!("systemctl stop ct@web; chown -R {owner}:{owner} /srv/rootfs")).succeeds();
+    machine.write_file("/srv/rootfs/script", 0o755, script);
+    machine.container(
+        "web",
+        &format!(
+            "runtime = \"{runtime}\"\nuser = \"{user}\"\n{extra}root.path = \"/srv/rootfs\"\n\
+             process.command = [\"sh\", \"/script\"]\n"
+        ),
+    );
+    machine.daemon_reload();
+}
+
+/// The process of the container's init, and its standard files as proc(5) names them.
+fn files(machine: &Machine) -> Vec<String> {
+    let script = "p=$(systemctl show -P MainPID ct@web); for n in 0 1 2; do readlink /proc/$p/fd/$n; done";
+    machine.shell(script).succeeds().stdout.lines().map(str::to_owned).collect()
+}
+
+fn log(machine: &Machine) -> String {
+    machine.shell("journalctl -q -u ct@web -o cat SYSLOG_IDENTIFIER=web").stdout
+}
+
+on_every_machine! {
+    fn a_pipe_can_be_opened_by_name(machine: &Machine) {
+        prepare(machine);
+        for kind in KINDS {
+            for user in ["0", "33"] {
+                machine.shell("journalctl --rotate --vacuum-time=1s").succeeds();
+                configure(machine, kind, OPENS, &format!("process.user = {user}\nlog.mode = \"pipe\"\n"));
+                machine.start("ct@web");
+                machine.wait_until("journalctl -q -u ct@web -o cat | grep -qx done");
+                for line in ["direct\n", "by-name\n", "error\n"] {
+                    assert!(log(machine).contains(line), "{kind:?} {user}: {}", log(machine));
+                }
+                let files = files(machine);
+                assert!(files.iter().skip(1).all(|file| file.starts_with("pipe:")), "{files:?}");
+                assert_eq!(files.first().map(String::as_str), Some("/dev/null"));
+                assert_eq!(machine.show("ct-console@web", "ActiveState"), "active");
+                machine.stop("ct@web");
+            }
+        }
+        // The journal's own stream is a socket, and cannot.
+        configure(machine, KINDS[0], OPENS, "");
+        machine.start("ct@web");
+        machine.wait_until("journalctl -q -u ct@web -o cat | grep -q \"can't\"");
+        assert_ne!(machine.show("ct-console@web", "ActiveState"), "active");
+    }
+
+    fn a_pipe_survives_its_reader(machine: &Machine) {
+        prepare(machine);
+        let counter = "trap 'exit 0' TERM; n=0; while [ $n -lt 100000 ]; do n=$((n+1)); echo $n; done; sleep 1000 & wait\n";
+        configure(machine, KINDS[0], counter, "log.mode = \"pipe\"\n");
+        machine.start("ct@web");
+        let main = machine.main_pid("ct@web");
+        for _ in 0..10 {
+            let service = machine.main_pid("ct-console@web");
+            machine.shell(&format!("kill -9 {service}")).succeeds();
+            machine.wait_until(&format!("p=$(systemctl show -P MainPID ct-console@web); [ $p != 0 ] && [ $p != {service} ]"));
+        }
+        machine.wait_until("journalctl -q -u ct@web -o cat -n 1 SYSLOG_IDENTIFIER=web | grep -qx 100000");
+        assert_eq!(machine.main_pid("ct@web"), main, "no SIGPIPE");
+        // None is missing, for the container waits for the log. A line that was on its way may be there twice.
+        let missing = "journalctl -q -u ct@web -o cat SYSLOG_IDENTIFIER=web | uniq | awk '$1 != ++n { print; exit }'";
+        assert_eq!(machine.shell(missing).succeeds().stdout, "");
+    }
+
+    fn what_is_open_can_be_written_to(machine: &Machine) {
+        prepare(machine);
+        let echo = "trap 'exit 0' TERM; echo up; while read line; do echo \"read $line\"; done; echo end\n";
+        for kind in KINDS {
+            // Nobody stays for a FIFO. Whoever writes there comes and goes.
+            configure(machine, kind, echo, "process.stdin_open = true\n");
+            machine.start("ct@web");
+            machine.shell("echo one >/run/ct/web/stdin; echo two >/run/ct/web/stdin").succeeds();
+            machine.wait_until("journalctl -q -u ct@web -o cat | grep -qx 'read two'");
+            assert!(!log(machine).contains("end\n"), "{}", log(machine));
+            assert_ne!(machine.show("ct-console@web", "ActiveState"), "active");
+            assert_eq!(machine.shell("stat -c %a /run/ct/web/stdin").stdout, "600\n");
+            machine.stop("ct@web");
+            // With a pipe, ctctl console does it.
+            configure(machine, kind, echo, "process.stdin_open = true\nlog.mode = \"pipe\"\n");
+            machine.start("ct@web");
+            let attached = machine.command(["ctctl", "console", "--once", "web"]).stdin("three\nfour\n").spawn();
+            machine.wait_until_true(|| attached.stdout().contains("read four\n"));
+            let service = machine.main_pid("ct-console@web");
+            machine.shell(&format!("kill -9 {service}")).succeeds();
+            machine.wait_until(&format!("p=$(systemctl show -P MainPID ct-console@web); [ $p != 0 ] && [ $p != {service} ]"));
+            machine.command(["sh", "-c", "(echo five; sleep 1) | timeout 2 ctctl console web"]).run();
+            machine.wait_until_true(|| attached.stdout().contains("read five\n"));
+            machine.stop("ct@web");
+            let output = attached.wait().succeeds();
+            assert_eq!(output.stdout.matches("up\n").count(), 1, "{output}");
+            assert!(!output.stdout.contains("end"), "{output}");
+            machine.shell("journalctl --rotate --vacuum-time=1s").succeeds();
+        }
+    }
+
+    fn nothing_is_logged_where_nothing_shall_be(machine: &Machine) {
+        prepare(machine);
+        configure(machine, KINDS[0], "trap 'exit 0' TERM; echo secret; echo error >&2; touch /printed; sleep 1000 & wait\n", "log.mode = \"none\"\n");
+        machine.start("ct@web");
+        machine.wait_until("test -e /srv/rootfs/printed");
+        assert_eq!(files(machine), ["/dev/null"; 3]);
+        machine.stop("ct@web");
+        // A terminal still shows it to those who are attached.
+        configure(machine, KINDS[0], "trap 'exit 0' TERM; echo secret; sleep 1000 & wait\n", "process.terminal = true\nlog.mode = \"none\"\n");
+        machine.start("ct@web");
+        let attached = machine.command(["ctctl", "console", "--once", "--read-only", "web"]).spawn();
+        machine.wait_until_true(|| attached.stdout().contains("secret\r\n"));
+        machine.stop("ct@web");
+        attached.wait().succeeds();
+        machine.run(["journalctl", "--sync"]).succeeds();
+        assert!(!machine.journal("ct@web").contains("secret"));
+        // What there is no sense in.
+        machine.container("web", "root.path = \"/srv/rootfs\"\nprocess.terminal = true\nlog.mode = \"pipe\"\n");
+        let refused = machine.run(["ctctl", "check"]).exits(1);
+        assert!(refused.stdout.contains("log.mode: process.terminal is set, and a terminal is no pipe") || refused.stderr.contains("log.mode: process.terminal is set, and a terminal is no pipe"), "{refused}");
+    }
+}
