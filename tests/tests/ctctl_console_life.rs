@@ -57,7 +57,7 @@ on_every_machine! {
         terminal.wait_for("has failed; waiting until it is started");
         machine.start("ct@web");
         terminal.wait_for("web: attached");
-        machine.run(["ctctl", "destroy", "--yes", "--force", "web"]).succeeds();
+        machine.run(["ctctl", "destroy", "--yes", "web"]).succeeds();
         running.wait().exits(4);
         terminal.wait_for("web: there is no such container any more");
         assert_eq!(terminal.modes(), modes);
