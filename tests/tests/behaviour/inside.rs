@@ -26,18 +26,28 @@ pub(crate) const CONSOLE: &[Container] = &[Container {
     // Some runtimes give it no size before it runs.
     script: "trap 'exit 0' TERM; test -t 0 && test -t 1 && echo 'a terminal'; tty </dev/console; \
              printf '\\033[1;31mred\\033[0m\\n'; touch /shared/up; \
-             until [ \"$(stty size)\" = '25 80' ]; do sleep 0.1; done; stty size; sleep 1000 & wait",
+             until [ \"$(stty size)\" = '25 80' ]; do sleep 0.1; done; stty size; \
+             while read word; do echo \"heard $word\"; done",
     process: "terminal = true\n",
     ..PLAIN
 }];
 
-/// The container has a terminal, and what it prints there is its unit's log.
+/// What ends an attachment.
+const DETACH: &str = "\x1d\x1d";
+
+/// The container has a terminal; what it prints there is its unit's log, and somebody may sit at it and type.
 pub(crate) fn has_a_console(tried: &RuntimeUnderTest) {
     let (machine, unit) = (tried.machine, tried.unit("console"));
     tried.start("console");
     for line in ["a terminal", "red", "25 80"] {
         wait_for_line(tried, line);
     }
+    let terminal = Terminal::new(30, 100);
+    let attached = machine.command(["ctctl", "console", &tried.name("console")]).on(&terminal).spawn();
+    terminal.type_in("hello\r");
+    terminal.wait_for("heard hello");
+    terminal.type_in(DETACH);
+    attached.wait().succeeds();
     let service = format!("ct-console@{}", tried.name("console"));
     assert_eq!(machine.show(&service, "ActiveState"), "active");
     machine.stop(&unit);
