@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    check, console, create, destroy, edit, enable, exec, freeze, import, import_image, inspect, jobs, kill,
-    list, logs, processes, render, run, schema, set, state, stats, status, top, wait,
+    check, checkpoint, console, create, destroy, edit, enable, exec, freeze, import, import_image, inspect,
+    jobs, kill, list, logs, processes, render, run, schema, set, state, stats, status, top, wait,
 };
 
 /// What systemctl cannot do with containers that are systemd units.
@@ -61,6 +61,8 @@ pub enum Verb {
     Kill(kill::KillArguments),
     Freeze(freeze::FreezeArguments),
     Thaw(freeze::ThawArguments),
+    Checkpoint(checkpoint::CheckpointArguments),
+    Restore(checkpoint::RestoreArguments),
     Enable(enable::EnableArguments),
     Disable(enable::DisableArguments),
     Wait(wait::WaitArguments),

@@ -24,6 +24,7 @@
 pub mod amount;
 pub mod cgroup;
 pub mod check;
+pub mod checkpoint;
 pub mod cli;
 pub mod completion;
 pub mod config_file;
@@ -99,6 +100,8 @@ pub fn run(cli: &Cli) -> Result<Status, Error> {
         Verb::Kill(arguments) => kill::kill(arguments, &context),
         Verb::Freeze(arguments) => freeze::freeze(arguments, &context),
         Verb::Thaw(arguments) => freeze::thaw(arguments, &context),
+        Verb::Checkpoint(arguments) => checkpoint::checkpoint(arguments, &context),
+        Verb::Restore(arguments) => checkpoint::restore(arguments, &context),
         Verb::Enable(arguments) => enable::enable(arguments, &context),
         Verb::Disable(arguments) => enable::disable(arguments, &context),
         Verb::Check(arguments) => check::check(arguments, &context),

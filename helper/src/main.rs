@@ -5,6 +5,7 @@ mod account;
 mod bundle;
 mod capabilities;
 mod cgroup;
+mod checkpoint;
 mod claim;
 mod confined;
 mod console;
@@ -48,6 +49,7 @@ mod sys;
 mod systemd;
 mod user_namespace;
 
+use std::path::PathBuf;
 use std::process::exit;
 
 use clap::{Parser, Subcommand};
@@ -101,6 +103,14 @@ enum Verb {
     Stop { name: String },
     /// Run a command inside the container NAME, for `ctctl exec`, which says on standard input what
     Exec { name: String },
+    /// Write what runs in the container NAME to the directory IMAGE, for `ctctl checkpoint`
+    Checkpoint {
+        name: String,
+        image: PathBuf,
+        /// Let it go on
+        #[arg(long)]
+        leave_running: bool,
+    },
     /// Hold the terminal of the container NAME: log it, and serve those who attach
     Console { name: String },
     /// Make the namespaces of the pod NAME and give them to PID 1
@@ -150,6 +160,11 @@ fn main() {
             // Not a line of the container's log: whoever asked is told.
             let journal = Journal::Stderr;
             (exec::exec(&name, journal).map(Outcome::AlreadyToldWhy).at(Step::Claim), journal)
+        }
+        Verb::Checkpoint { name, image, leave_running } => {
+            let journal = Journal::Stderr;
+            let made = checkpoint::checkpoint(&name, &image, leave_running, journal);
+            (made.map(Outcome::Exited), journal)
         }
         Verb::Console { name } => {
             let journal = Journal::connect_console(&name);

@@ -130,6 +130,12 @@ impl Prepared<'_> {
         self.runtime.run(&self.places, &self.identity.account, &self.cgroup, streams)
     }
 
+    /// As [`Self::run`], or from a checkpoint.
+    pub(crate) fn run_from(&self, image: Option<&Path>, streams: Streams) -> Result<i32, Error> {
+        let Some(image) = image else { return self.run(streams) };
+        self.runtime.restore((&self.places, &self.identity.account), &self.cgroup, streams, image)
+    }
+
     /// The run-time directory, which stays root's.
     pub(crate) fn directory(&self) -> &Path {
         self.claimed.path()

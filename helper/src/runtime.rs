@@ -9,6 +9,7 @@
 
 pub(crate) mod adoption;
 pub(crate) mod call;
+mod criu;
 mod crun;
 pub(crate) mod family;
 pub(crate) mod lxc;
@@ -95,6 +96,28 @@ impl<'a> Runtime<'a> {
         streams: Streams,
     ) -> Result<i32, Error> {
         self.family.start(&self.call(places, account), cgroup, streams)
+    }
+
+    /// The command that writes what runs in the container to a directory, and ends it unless it is to go on.
+    pub(crate) fn checkpoint(
+        &self,
+        places: &Places,
+        account: &Account,
+        (image, leave_running): (&Path, bool),
+    ) -> Result<Command, Error> {
+        let call = self.call(places, account);
+        self.family.checkpoint(&call, image, leave_running).map_err(|reason| call.cannot(&reason))
+    }
+
+    /// As [`Self::run`], from such a directory.
+    pub(crate) fn restore(
+        &self,
+        (places, account): (&Places, &Account),
+        cgroup: &UnitCgroup,
+        streams: Streams,
+        image: &Path,
+    ) -> Result<i32, Error> {
+        self.family.restore(&self.call(places, account), cgroup, streams, image)
     }
 
     /// The command that runs `argv` inside the container, as its own user, in a group below its cgroup.

@@ -19,7 +19,7 @@ use crate::reaper::{self, End, Started};
 use crate::runtime::places::Streams;
 use crate::sole_root::SoleRoot;
 use crate::standard_files::StandardFiles;
-use crate::{cgroup, handover, lxcfs, read, rootfs, sys};
+use crate::{cgroup, checkpoint, handover, lxcfs, read, rootfs, sys};
 
 /// How a start that did not fail ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +58,10 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     claim::is_the_unit(name).at(Step::Claim)?;
     let own_cgroup = cgroup::of_unit(&format!("ct@{name}.service")).at(Step::Claim)?;
 
-    // What the container is to be.
+    // What the container is to be, and what it was.
+    let image = checkpoint::take_request(name).at(Step::Config)?;
     let mut container = read::container(name, journal).at(Step::Config)?;
+    image.iter().try_for_each(|image| checkpoint::check(image, &container)).at(Step::Config)?;
     let instance = Instance::Container(container.name.clone());
     let run = RunDirectory::claim(&instance).at(Step::Claim)?;
     let _root = SoleRoot::claim(&container, &instance).at(Step::Claim)?;
@@ -79,7 +81,10 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
 
     // The container itself, started by a process that PID 1 takes its init over from.
     let started = reaper::start(
-        || prepared.run(Streams { console_socket: socket_of(&console), ..files.streams()? }),
+        || {
+            let streams = Streams { console_socket: socket_of(&console), ..files.streams()? };
+            prepared.run_from(image.as_deref(), streams)
+        },
         |error| journal.failure(&Failure { step: Step::Runtime, error }),
     );
     let (reaper, init) = match started.at(Step::Runtime)? {

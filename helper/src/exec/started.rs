@@ -21,6 +21,9 @@ use crate::sys::{self, Change, Signals};
 /// What a command has after the scope's stop was asked for, before it and all that it started are killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What a runtime with a sandbox has to say which number the command has there, in milliseconds.
+const NUMBER_TIMEOUT: u16 = 5_000;
+
 /// Signals that mean the end of a command that does not run yet.
 const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
@@ -30,6 +33,19 @@ pub(super) struct Command {
     pid: i32,
     pidfd: OwnedFd,
     has_terminal: bool,
+}
+
+impl Inside<'_> {
+    /// Kills a command that a runtime with a sandbox has perhaps started there, where nothing of ours reaches it: only when
+    /// that runtime ends it has told the number.
+    fn give_up(&self, started: &Child) {
+        let Inside { runtime, places, account, group, .. } = self;
+        if runtime.family.starts_in_payload() {
+            let pidfd = sys::pidfd_open(started.id().cast_signed());
+            let _ = pidfd.and_then(|pidfd| sys::ends_within(&pidfd, NUMBER_TIMEOUT));
+            runtime.signal_inside(places, account, group, libc::SIGKILL);
+        }
+    }
 }
 
 impl Command {
@@ -42,6 +58,7 @@ impl Command {
     ) -> Result<Self, NotRun> {
         let terminal = wait_for_runtime(&runtime, inside, files, channel);
         if terminal.is_err() {
+            inside.give_up(&runtime);
             let _ = runtime.kill();
         }
         let status = runtime.wait().map_err(|e| Error::system("wait for the runtime", e))?;

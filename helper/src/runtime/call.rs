@@ -89,6 +89,24 @@ impl Call<'_> {
         adopt(&self.pid_file(), cgroup).map_err(|reason| self.failed(&reason))
     }
 
+    /// What the runtime does not do.
+    pub(super) fn cannot(&self, reason: &str) -> Error {
+        Error::RuntimeFailed {
+            name: self.configured.name.clone(),
+            reason: format!("it cannot do that: {reason}"),
+        }
+    }
+
+    /// Whether a program is where the runtime looks for it.
+    pub(super) fn finds(&self, program: &str) -> bool {
+        SEARCH_PATH.split(':').any(|directory| Path::new(directory).join(program).exists())
+    }
+
+    /// Where it says what went wrong with a checkpoint.
+    pub(super) fn checkpoint_log(&self) -> PathBuf {
+        self.places.state.join("checkpoint.log")
+    }
+
     /// The runtime's own words for what went wrong, or how it ended when it said nothing.
     pub(super) fn failed(&self, otherwise: &str) -> Error {
         let said = read_untrusted(&self.log()).ok().and_then(|text| last_error(&text));

@@ -3,6 +3,7 @@
 //! runc began and all OCI runtimes share; a family states only where it departs from that.
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::process::Command;
 
 use ct_config::container::RuntimeFamily;
@@ -126,6 +127,23 @@ pub(crate) trait Family: Debug + Sync {
     /// Adds in which group below the container's a command is to run.
     fn name_group(&self, command: &mut Command, _call: &Call<'_>, group: &JobGroup) {
         command.arg("--cgroup").arg(group.below_payload());
+    }
+
+    /// The command that writes what runs in the container to `image`, and ends it unless it is to go on; or why there is
+    /// none.
+    fn checkpoint(&self, _call: &Call<'_>, _image: &Path, _leave_running: bool) -> Result<Command, String> {
+        Err("ct knows of no checkpoints of it".to_owned())
+    }
+
+    /// As [`Family::start`], from what [`Family::checkpoint`] has written.
+    fn restore(
+        &self,
+        call: &Call<'_>,
+        _cgroup: &UnitCgroup,
+        _streams: Streams,
+        _image: &Path,
+    ) -> Result<i32, Error> {
+        Err(call.cannot("ct knows of no checkpoints of it"))
     }
 
     /// The command that runs `argv` inside the container, as its own user, in a group below its cgroup, and ends as that

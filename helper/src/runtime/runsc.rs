@@ -6,7 +6,7 @@
 //! 1 to 31 on to it, and the gofer ends with the sandbox. So the handover is that of an init.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -49,10 +49,39 @@ impl Family for Runsc {
     /// With a network stack of its own it would take the addresses away from the interfaces of the namespace, also from the
     /// other members of a pod. So it is the kernel's stack, or none.
     fn start(&self, call: &Call<'_>, cgroup: &UnitCgroup, streams: Streams) -> Result<i32, Error> {
-        let network = if has_empty_network(call)? { "--network=none" } else { "--network=host" };
         let mut command = self.program(call);
-        command.arg(network).arg("--log").arg(call.log()).args(["--log-format", "json"]);
+        command.arg(network(call)?).arg("--log").arg(call.log()).args(["--log-format", "json"]);
         self.add_run(&mut command, call, &streams);
+        sys::enter_cgroup_before_exec(&mut command, cgroup.payload_procs()?);
+        call.leaves_behind(command, cgroup, streams)
+    }
+
+    /// Its own: it has all of the container's kernel in the sandbox, and ends that in any case.
+    fn checkpoint(&self, call: &Call<'_>, image: &Path, leave_running: bool) -> Result<Command, String> {
+        if leave_running {
+            return Err("its sandbox, the unit's main process, ends with a checkpoint".to_owned());
+        }
+        let mut command = self.program(call);
+        command.arg("--log").arg(call.checkpoint_log()).args(["--log-format", "json", "checkpoint"]);
+        command.arg("--image-path").arg(image).arg(&call.places.id);
+        Ok(command)
+    }
+
+    fn restore(
+        &self,
+        call: &Call<'_>,
+        cgroup: &UnitCgroup,
+        streams: Streams,
+        image: &Path,
+    ) -> Result<i32, Error> {
+        let mut command = self.program(call);
+        command.arg(network(call)?).arg("--log").arg(call.log()).args(["--log-format", "json"]);
+        command.args(["restore", "--detach", "--image-path"]).arg(image);
+        command.arg("--bundle").arg(&call.places.bundle).arg("--pid-file").arg(call.pid_file());
+        if let Some(socket) = &streams.console_socket {
+            command.arg("--console-socket").arg(socket);
+        }
+        command.arg(&call.places.id);
         sys::enter_cgroup_before_exec(&mut command, cgroup.payload_procs()?);
         call.leaves_behind(command, cgroup, streams)
     }
@@ -90,8 +119,8 @@ fn number_of(call: &Call<'_>, group: &JobGroup) -> PathBuf {
     call.places.state.join(group.path().file_name().unwrap_or_default())
 }
 
-/// Whether the container has a new network namespace, with nothing in it.
-fn has_empty_network(call: &Call<'_>) -> Result<bool, Error> {
+/// None for a container with a new network namespace, which has nothing in it.
+fn network(call: &Call<'_>) -> Result<&'static str, Error> {
     let path = call.places.bundle.join("config.json");
     let failed = |e: std::io::Error| Error::system(format!("read {}", path.display()), e);
     let bytes =
@@ -99,5 +128,8 @@ fn has_empty_network(call: &Call<'_>) -> Result<bool, Error> {
     let spec: Spec = serde_json::from_slice(&bytes).map_err(|e| failed(e.into()))?;
     let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().clone()).unwrap_or_default();
     let is_new = |namespace: &oci_spec::runtime::LinuxNamespace| namespace.path().is_none();
-    Ok(namespaces.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Network && is_new(namespace)))
+    let is_empty = namespaces
+        .iter()
+        .any(|namespace| namespace.typ() == LinuxNamespaceType::Network && is_new(namespace));
+    Ok(if is_empty { "--network=none" } else { "--network=host" })
 }
