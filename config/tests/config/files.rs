@@ -359,7 +359,7 @@ fn named_runtimes() {
     assert_eq!(runtime("crun").unwrap().program, Path::new("crun"));
     assert!(
         runtime("bad").unwrap_err()[0]
-            .contains("\"bad\" is neither crun, runc, youki, runsc, one of [runtimes]")
+            .contains("\"bad\" is neither crun, runc, youki, runsc, lxc, one of [runtimes]")
     );
 }
 

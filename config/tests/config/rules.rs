@@ -258,7 +258,7 @@ fn the_top_of_the_file() {
         ("user = 1.5", "1:8: user: must be a string or a whole number, not 1.5"),
         (
             "runtime = \"crum\"",
-            "1:11: runtime: \"crum\" is neither crun, runc, youki, runsc, one of [runtimes] in ct.toml, nor an absolute path (did you mean \"crun\"?)",
+            "1:11: runtime: \"crum\" is neither crun, runc, youki, runsc, lxc, one of [runtimes] in ct.toml, nor an absolute path (did you mean \"crun\"?)",
         ),
         ("runtime = \"/usr/../x\"", "1:11: runtime: \"/usr/../x\" contains \"..\""),
         ("description = \"a\\nb\"", "1:15: description: has the control character \\u{a}"),
