@@ -33,6 +33,15 @@ on_every_machine! {
             assert_eq!(group, "0::/system.slice/probe.service\n", "{name}");
             assert_eq!(machine.show(&unit, "KillSignal"), "37", "{name}: SIGRTMIN+3");
 
+            // TIOCSTI and AF_VSOCK are refused by argument; TIOCGWINSZ, a bit away, is not, on what is no terminal.
+            for (call, errno) in
+                [("ioctl(STDIN, 0x5412, $x)", 1), ("socket(SOCKET, 40, 1, 0)", 1), ("ioctl(STDIN, 0x5413, $x)", 25)]
+            {
+                let script = format!("perl -e '$x = \"x\" x 8; {call}; exit 0+$!'");
+                let said = case.exec(&machine, &script);
+                assert_eq!(said.status.code(), Some(errno), "{name}: {call}: {said}");
+            }
+
             let monitor = machine.main_pid(&unit);
             let _ = case.exec(&machine, "systemctl reboot");
             case.wait_for_another(&machine, monitor);

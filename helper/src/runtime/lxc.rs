@@ -14,7 +14,6 @@ pub(crate) mod terminal;
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -157,9 +156,7 @@ fn wait_until_it_runs(monitor: i32, cgroup: &UnitCgroup, ran: &Path) -> Result<b
     let failed = |e| Error::system("wait for LXC", e);
     let pidfd = sys::pidfd_open(monitor).map_err(failed)?;
     loop {
-        if sys::ends_within(&pidfd.as_fd().try_clone_to_owned().map_err(failed)?, LOOK_EVERY)
-            .map_err(failed)?
-        {
+        if sys::ends_within(&pidfd, LOOK_EVERY).map_err(failed)? {
             return Ok(ran.exists());
         }
         if Lxc.init_of(monitor, cgroup).is_some_and(has_executed) {

@@ -177,3 +177,26 @@ pub(super) fn utf8(path: &Path) -> Result<&str, Error> {
     path.to_str()
         .ok_or_else(|| Error::ConfigText(format!("{}: LXC takes no path that is not UTF-8", path.display())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_stays_on_its_line_as_it_is() {
+        let mut lines = Lines::default();
+        lines.quoted("lxc.environment", " V=\"a' # \\").unwrap();
+        assert_eq!(lines.text, "lxc.environment = \" V=\"a' # \\\"\n");
+        for value in ["a\nlxc.hook.pre-start = /bin/sh", "a\r", "a\0b"] {
+            let refused = lines.quoted("lxc.environment", value).unwrap_err();
+            assert!(refused.to_string().contains("control character"), "{refused}");
+        }
+        assert_eq!(lines.text.lines().count(), 1);
+    }
+
+    #[test]
+    fn capabilities_have_lxcs_names() {
+        assert_eq!(capabilities([Capability::NetAdmin, Capability::Chown].into_iter()), "chown net_admin");
+        assert_eq!(capabilities([].into_iter()), "none");
+    }
+}

@@ -72,3 +72,32 @@ fn argument(argument: &LinuxSeccompArg) -> Result<String, Error> {
     };
     Ok(format!(" [{},{value},{operator},{second}]", argument.index()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seccomp::default_filter;
+
+    #[test]
+    fn the_default_filter_is_a_list_of_what_is_refused() {
+        let text = render(&default_filter(&[]).unwrap()).unwrap();
+        assert!(text.starts_with("2\ndenylist\n[all]\n"), "{text}");
+        for line in
+            ["mount errno 1", "clone3 errno 38", "socket errno 1 [0,40,SCMP_CMP_MASKED_EQ,4294967295]"]
+        {
+            assert!(text.lines().any(|rule| rule == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_lxc_has_no_words_for_is_refused() {
+        let filter = |rule: &str| -> LinuxSeccomp {
+            let text = format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{rule}]}}"#);
+            serde_json::from_str(&text).unwrap()
+        };
+        let allowed = render(&filter(r#"{"names":["read"],"action":"SCMP_ACT_ALLOW"}"#)).unwrap();
+        assert_eq!(allowed, "2\nallowlist errno 1\n[all]\nread allow\n");
+        assert!(render(&filter(r#"{"names":["read"],"action":"SCMP_ACT_NOTIFY"}"#)).is_err());
+        assert!(render(&filter(r#"{"names":["read allow\\nx"],"action":"SCMP_ACT_ALLOW"}"#)).is_err());
+    }
+}
