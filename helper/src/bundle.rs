@@ -151,7 +151,8 @@ pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
     }
 
     let mut process = spec.process().clone().unwrap_or_default();
-    let capabilities = set_process(&mut process, container, &parts.rootfs.directory, own_config)?;
+    let root = &parts.rootfs.directory;
+    let capabilities = set_process(&mut process, container, root, own_config, ids.is_some())?;
     limits::say(&mut process, container, runtime.family.limits_to_repeat())?;
     set_terminal(&mut process, parts.terminal)?;
     // The usual one is nobody's wish: a bundle's own stands, and without it the runtime passes on the helper's.
@@ -227,6 +228,7 @@ fn set_process(
     container: &Container,
     rootfs: &OwnedFd,
     own_config: bool,
+    has_own_ids: bool,
 ) -> Result<Vec<Capability>, Error> {
     if let Some(command) = &container.process.command {
         process.set_args(Some(command.clone()));
@@ -254,8 +256,10 @@ fn set_process(
     });
     let security = &container.security;
     let untouched = security.capabilities_add.is_empty() && security.capabilities_drop.is_empty();
-    let system_init = has_system_init(process);
-    let capabilities = capabilities::effective(security, bundled, system_init)?;
+    // With this capability of the host's own a kernel can be loaded as well (kexec_load(2)), unless the filter refuses it.
+    let is_filtered = matches!(security.seccomp, None | Some(Seccomp::Default));
+    let may_reboot = has_system_init(process) && (has_own_ids || is_filtered);
+    let capabilities = capabilities::effective(security, bundled, may_reboot)?;
     if !own_config || !untouched {
         process.set_capabilities(Some(capabilities::sets(&capabilities)?));
     }

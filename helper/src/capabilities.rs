@@ -25,14 +25,14 @@ const DEFAULT: [Capability; 11] = [
 
 /// The default set, less `drop`, plus `add`; `base` replaces the default for a bundle that has its own.
 ///
-/// An init system may end its container by reboot(2), since that alone tells a reboot from a power-off. In a pid
+/// With `may_reboot` it may end its container by reboot(2), since that alone tells a reboot from a power-off. In a pid
 /// namespace of its own that call can do nothing else (pid_namespaces(7)).
 pub(crate) fn effective(
     security: &Security,
     base: Option<Vec<Capability>>,
-    system_init: bool,
+    may_reboot: bool,
 ) -> Result<Vec<Capability>, Error> {
-    let default = || DEFAULT.into_iter().chain(system_init.then_some(Capability::SysBoot)).collect();
+    let default = || DEFAULT.into_iter().chain(may_reboot.then_some(Capability::SysBoot)).collect();
     let mut set = base.unwrap_or_else(default);
     if security.capabilities_drop.iter().any(|name| name == "ALL") {
         set.clear();

@@ -114,6 +114,28 @@ on_every_machine! {
         }
     }
 
+    fn an_init_system_may_reboot_where_it_cannot_load_a_kernel(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.shell("ln -s /bin/busybox /srv/rootfs/sbin/init").succeeds();
+        let unconfined = "[security]\nseccomp = 'unconfined'\n";
+        let maps = "[idmap]\nuid = [[0, 200000, 65536]]\ngid = [[0, 200000, 65536]]\n";
+        let kinds = [
+            ("filtered", String::new(), "00000000804405fb"),
+            ("unconfined", unconfined.to_owned(), "00000000800405fb"),
+            ("mapped", format!("{unconfined}{maps}"), "00000000804405fb"),
+        ];
+        for (name, more, _) in &kinds {
+            let root = "[root]\npath = '/srv/rootfs'\nwritable = 'no'\n";
+            machine.write_file(&format!("/etc/ct/containers/{name}.toml"), 0o644, &format!("{root}{more}"));
+        }
+        machine.daemon_reload();
+        for (name, _, bounding) in &kinds {
+            machine.start(&format!("ct@{name}"));
+            let status = machine.read_file(&format!("/proc/{}/status", machine.main_pid(&format!("ct@{name}"))));
+            assert!(status.contains(&format!("CapBnd:\t{bounding}\n")), "{name}: {status}");
+        }
+    }
+
     fn the_units_umask_is_the_containers(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
         for runtime in RUNTIMES {
