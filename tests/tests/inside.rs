@@ -126,12 +126,12 @@ on_every_machine! {
         ];
         for (name, more, _) in &kinds {
             let root = "[root]\npath = '/srv/rootfs'\nwritable = 'no'\n";
-            machine.write_file(&format!("/etc/ct/containers/{name}.toml"), 0o644, &format!("{root}{more}"));
+            machine.write_file(format!("/etc/ct/containers/{name}.toml"), 0o644, format!("{root}{more}"));
         }
         machine.daemon_reload();
         for (name, _, bounding) in &kinds {
             machine.start(&format!("ct@{name}"));
-            let status = machine.read_file(&format!("/proc/{}/status", machine.main_pid(&format!("ct@{name}"))));
+            let status = machine.read_file(format!("/proc/{}/status", machine.main_pid(&format!("ct@{name}"))));
             assert!(status.contains(&format!("CapBnd:\t{bounding}\n")), "{name}: {status}");
         }
     }
