@@ -31,7 +31,7 @@ enum Access {
 }
 
 /// Every verb, as `web` runs and `idle` does not.
-const VERBS: [(&str, &[&str], Access); 28] = [
+const VERBS: [(&str, &[&str], Access); 31] = [
     ("list", &[], Access::Everybody),
     ("status", &["web"], Access::Everybody),
     ("state", &["web"], Access::Everybody),
@@ -54,6 +54,9 @@ const VERBS: [(&str, &[&str], Access); 28] = [
     ("disable", &["idle"], Access::Root),
     ("exec", &["web", "--", "true"], Access::Root),
     ("run", &["idle", "--", "true"], Access::Root),
+    ("console", &["--once", "web"], Access::Root),
+    ("checkpoint", &["web"], Access::Root),
+    ("restore", &["web"], Access::Root),
     ("set", &["web", "resources.tasks_max=77"], Access::Root),
     ("create", &["--rootfs", "/srv/rootfs", "new"], Access::Root),
     ("edit", &["web"], Access::Root),
