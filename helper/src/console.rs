@@ -11,6 +11,7 @@ mod life;
 mod lines;
 mod log;
 mod peer;
+mod pulse;
 mod ring;
 pub(crate) mod service;
 mod session;

@@ -69,6 +69,11 @@ pub(crate) fn ready() -> Result<(), Error> {
     send(&[NotifyState::Ready])
 }
 
+/// The service is not stuck.
+pub(crate) fn alive() -> Result<(), Error> {
+    send(&[NotifyState::Watchdog])
+}
+
 /// Has PID 1 close what it holds under a name, if anything.
 pub(crate) fn forget_descriptor(name: &str) -> Result<(), Error> {
     send(&[NotifyState::FdstoreRemove, NotifyState::Fdname(name.to_owned())])

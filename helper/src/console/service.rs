@@ -16,6 +16,7 @@ use rustix::event::{Timespec, epoll};
 use super::handover::{self, Answer, Offer};
 use super::life::Role;
 use super::peer::Peer;
+use super::pulse::Pulse;
 use super::session::{Parts, Session};
 use super::store;
 use super::token::{self, data};
@@ -48,6 +49,7 @@ struct Service<'a> {
     paused_until: Option<Instant>,
     /// While no container has its terminal: whether one will.
     unit: Option<UnitWatch>,
+    pulse: Pulse,
 }
 
 /// How the service ends.
@@ -74,6 +76,7 @@ pub(crate) fn serve(name: &str, journal: Journal) -> Result<Leave, Error> {
         told: BTreeSet::new(),
         paused_until: None,
         unit: Some(UnitWatch::of(name)),
+        pulse: Pulse::new(),
         epoll,
     };
     service.watch(&signals).map_err(failed("epoll_ctl"))?;
@@ -83,6 +86,7 @@ pub(crate) fn serve(name: &str, journal: Journal) -> Result<Leave, Error> {
         if service.is_done() {
             return service.finish().map(|()| Leave::Done);
         }
+        service.pulse.beat();
         let is_busy = service.work().map_err(failed("serve the terminal"))?;
         let mut events = Vec::with_capacity(EVENTS);
         service.wait(&mut events, is_busy).map_err(failed("epoll_wait"))?;
@@ -164,7 +168,7 @@ impl Service<'_> {
     fn wait(&self, events: &mut Vec<epoll::Event>, is_busy: bool) -> io::Result<()> {
         let deadline = self.session.as_ref().and_then(Session::deadline);
         let look = self.unit.as_ref().map(UnitWatch::deadline);
-        let deadline = [deadline, self.paused_until, look].into_iter().flatten().min();
+        let deadline = [deadline, self.paused_until, look, self.pulse.deadline()].into_iter().flatten().min();
         let left = match deadline {
             _ if is_busy => Some(Duration::ZERO),
             Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
@@ -280,6 +284,7 @@ impl Service<'_> {
             session.clients.hang_up();
             return Ok(Some(Leave::ForAnother));
         }
+        self.pulse.wait_for_stop();
         unit::stop_container(self.name).map_err(|e| Error::system("execute systemctl", e))?;
         // Its end is seen by itself; were it not, what PID 1 says of the unit would tell.
         self.unit = Some(UnitWatch::of(self.name));

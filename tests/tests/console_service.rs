@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The service of a console that is held up, starved or deceived: by those who share its terminal, by clients that read
+//! nothing, by the lack of descriptors, by a PID 1 that keeps nothing for it, by what another version left behind.
+
+use ct_console::{ClientFrame, Mode};
+use ct_tests::{ConsoleClient, Machine, on_every_machine};
+
+/// Starts the container `web`, that answers each word.
+fn start(machine: &Machine) {
+    machine.busybox_rootfs("/srv/rootfs");
+    machine.container(
+        "web",
+        "[root]\npath = \"/srv/rootfs\"\n[process]\nterminal = true\ncommand = [\"/bin/sh\", \"-c\", '''\
+         trap 'exit 0' TERM; stty -echo -onlcr; echo up; while read word; do echo got $word; done''']\n\
+         [systemd.unit]\nStartLimitIntervalSec = \"0\"\n",
+    );
+    machine.daemon_reload();
+    machine.start("ct@web");
+}
+
+/// Has the service another setting, from its next start on.
+fn set(machine: &Machine, setting: &str) {
+    let path = "/etc/systemd/system/ct-console@.service.d/test.conf";
+    machine.write_file(path, 0o644, format!("[Service]\n{setting}\n"));
+    machine.daemon_reload();
+}
+
+fn type_in(client: &mut ConsoleClient, word: &str) {
+    client.say(&ClientFrame::Data(format!("{word}\r").as_bytes()));
+    client.hear_until(&format!("got {word}\n"));
+}
+
+/// Attaches anew and has a word answered.
+fn answers(machine: &Machine, word: &str) {
+    let (mut client, _) = machine.attach("web", Mode::Write, None);
+    type_in(&mut client, word);
+}
+
+/// Has the master of the terminal block whoever reads it, as one can who holds the same open file description:
+/// pidfd_open(2), pidfd_getfd(2), F_SETFL.
+const BLOCK: &str = r#"use Fcntl; my $pid = $ARGV[0]; my ($fd) = grep { readlink("/proc/$pid/fd/$_") =~ /ptmx/ } 0..99;
+    my $own = syscall(438, syscall(434, $pid + 0, 0), $fd + 0, 0); die "pidfd_getfd: $!" if $own < 0;
+    open(my $master, "+<&=", $own) or die; fcntl($master, F_SETFL, fcntl($master, F_GETFL, 0) & ~O_NONBLOCK) or die;"#;
+
+/// Has the terminal block the service, until that hangs in it.
+fn block(machine: &Machine) {
+    let (mut client, _) = machine.attach("web", Mode::Write, None);
+    let service = machine.main_pid("ct-console@web").to_string();
+    machine.run(["perl", "-e", BLOCK, &service]).succeeds();
+    client.say(&ClientFrame::Data(b"blocked\r"));
+    machine.wait_until(&format!("grep -q wait_woken /proc/{service}/wchan || [ $(systemctl show -P MainPID ct-console@web) != {service} ]"));
+}
+
+on_every_machine! {
+    fn a_terminal_that_others_have_block_is_served_again(machine: &Machine) {
+        start(machine);
+        block(machine);
+        // Nobody but PID 1 ends that.
+        machine.wait_for("ct-console@web", "NRestarts", "1");
+        answers(machine, "again");
+        assert_eq!(machine.show("ct@web", "ActiveState"), "active");
+        // And nobody waits for it who shuts the host down.
+        block(machine);
+        machine.run(["timeout", "60", "systemctl", "stop", "ct@web", "ct-console@web"]).succeeds();
+    }
+
+    fn a_container_may_take_longer_to_stop_than_its_console(machine: &Machine) {
+        set(machine, "TimeoutStopSec=3\nWatchdogSec=2");
+        start(machine);
+        machine.container("web", "[root]\npath = \"/srv/rootfs\"\n[process]\nterminal = true\ncommand = [\"/bin/sh\", \"-c\", '''\
+            trap 'sleep 8; echo bye; exit 0' TERM; echo up; while :; do sleep 1; done''']\n");
+        machine.daemon_reload();
+        machine.shell("systemctl restart ct@web").succeeds();
+        let (mut client, _) = machine.attach("web", Mode::ReadOnly, None);
+        client.hear_until("up");
+        machine.shell("systemctl stop ct-console@web").succeeds();
+        client.hear_until("bye");
+        assert_eq!(machine.show("ct-console@web", "Result"), "success");
+        assert_eq!(machine.show("ct@web", "Result"), "success");
+    }
+}
