@@ -51,6 +51,16 @@ fn block(machine: &Machine) {
     machine.wait_until(&format!("grep -q wait_woken /proc/{service}/wchan || [ $(systemctl show -P MainPID ct-console@web) != {service} ]"));
 }
 
+/// Eight clients that read nothing, and one that sends another size 300000 times, then a word, and hears until it is answered.
+const SIZES: &str = r#"use IO::Socket::UNIX;
+    sub attach { my $s = IO::Socket::UNIX->new(Peer => "/run/ct/web/console") or die; syswrite($s, pack("CVvCCQ<Q<", 1, 20, 1, $_[0], 0, 0, 0)); $s }
+    my @silent = map { attach(0) } 1..8; my $s = attach(2);
+    if (!fork) { for (1..150) { my $all = join "", map { pack("CVvv", 3, 4, 20 + $_ % 2, 80) } 1..2000;
+        while (length $all) { my $n = syswrite($s, $all) // die; substr($all, 0, $n) = "" } }
+        syswrite($s, pack("CV", 2, 5) . "last\r"); exit }
+    my $heard = ""; until ($heard =~ /got last/) { sysread($s, my $part, 65536) or die "closed"; $heard = substr($heard, -20) . $part }
+    open my $status, "<", "/proc/$ARGV[0]/status"; print grep { /VmRSS/ } <$status>;"#;
+
 on_every_machine! {
     fn a_terminal_that_others_have_block_is_served_again(machine: &Machine) {
         start(machine);
@@ -77,5 +87,13 @@ on_every_machine! {
         client.hear_until("bye");
         assert_eq!(machine.show("ct-console@web", "Result"), "success");
         assert_eq!(machine.show("ct@web", "Result"), "success");
+    }
+
+    fn sizes_do_not_pile_up_for_clients_that_read_nothing(machine: &Machine) {
+        start(machine);
+        let service = machine.main_pid("ct-console@web").to_string();
+        let printed = machine.run(["perl", "-e", SIZES, &service]).succeeds().stdout;
+        let kilobytes: u64 = printed.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("VmRSS: 1 kB");
+        assert!(kilobytes < 16 * 1024, "{printed}");
     }
 }

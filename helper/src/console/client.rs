@@ -78,6 +78,8 @@ pub(super) struct Client {
     cursor: u64,
     /// What is to be sent before that.
     out: Vec<u8>,
+    /// The size that is to be told next. One before it, that was not told yet, nobody needs any more.
+    size: Option<Size>,
     /// Since when nothing moves.
     stuck_since: Option<Instant>,
     has_been_told: bool,
@@ -101,6 +103,7 @@ impl Client {
             input: Vec::new(),
             cursor: 0,
             out: Vec::new(),
+            size: None,
             // It is waited for from now on.
             stuck_since: Some(Instant::now()),
             has_been_told: false,
@@ -272,8 +275,14 @@ impl Client {
         }
     }
 
+    /// Has it told another size of the terminal.
+    pub(super) fn tell_size(&mut self, size: Size) {
+        self.size = Some(size);
+    }
+
     /// Adds the last one.
     pub(super) fn last(&mut self, frame: &ServerFrame<'_>) {
+        self.size = None;
         self.say(frame);
         self.state = State::Over;
     }
@@ -285,7 +294,9 @@ impl Client {
 
     /// Whether there is something for it.
     fn is_hungry(&self, ring: &Ring) -> bool {
-        !self.out.is_empty() || matches!(self.state, State::In(_)) && self.cursor < ring.written()
+        !self.out.is_empty()
+            || self.size.is_some()
+            || matches!(self.state, State::In(_)) && self.cursor < ring.written()
     }
 
     /// Whether there is nothing for it, but its socket may have room.
@@ -310,6 +321,11 @@ impl Client {
 
     /// Sends one frame, as far as the socket takes it.
     pub(super) fn serve(&mut self, ring: &Ring) -> io::Result<()> {
+        if self.out.is_empty()
+            && let Some(size) = self.size.take()
+        {
+            self.say(&ServerFrame::Size(size));
+        }
         if !self.out.is_empty() {
             let sent = self.send_out()?;
             self.has_moved(sent);

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use ct_console::{End, Mode, Reason, Resume, ServerFrame, Size};
+use ct_console::{End, Mode, Reason, Resume, Size};
 use rustix::event::epoll;
 
 use super::client::{Client, Said, State};
@@ -126,8 +126,8 @@ impl Clients {
                 Said::Resize(size) => {
                     if source.size() != Some(size) {
                         source.resize(size)?;
+                        self.tell_all(size);
                     }
-                    self.tell_all(size);
                 }
                 Said::Hello { mode, resume } => self.admit(number, mode, resume, (ring, source)),
             }
@@ -150,7 +150,7 @@ impl Clients {
 
     fn tell_all(&mut self, size: Size) {
         for client in self.all.values_mut().filter(|client| matches!(client.state, State::In(_))) {
-            client.say(&ServerFrame::Size(size));
+            client.tell_size(size);
         }
     }
 
