@@ -96,4 +96,15 @@ on_every_machine! {
         let kilobytes: u64 = printed.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("VmRSS: 1 kB");
         assert!(kilobytes < 16 * 1024, "{printed}");
     }
+
+    fn a_service_that_stands_still_fails_the_start_with_a_reason(machine: &Machine) {
+        set(machine, "WatchdogSec=0");
+        start(machine);
+        let service = machine.main_pid("ct-console@web").to_string();
+        machine.run(["kill", "-STOP", &service]).succeeds();
+        machine.shell("timeout 60 systemctl restart ct@web").fails();
+        let log = machine.journal("ct@web");
+        machine.run(["kill", "-KILL", &service]).succeeds();
+        assert!(log.contains("ct-console@web.service does not take the terminal"), "{log}");
+    }
 }

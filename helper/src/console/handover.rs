@@ -104,7 +104,8 @@ pub(crate) fn hand_over(
     let (overdue, deadline) = (Instant::now() + OVERDUE, Instant::now() + PATIENCE);
     let mut was_started = false;
     loop {
-        let reason = match offer_once(name, &offer, &descriptors) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let reason = match offer_once(name, &offer, &descriptors, left) {
             Ok(Answer::Taken) => return Ok(()),
             Ok(Answer::Refused(reason)) => reason,
             Err(error) if Instant::now() < deadline && is_absence(&error) => {
@@ -114,6 +115,9 @@ pub(crate) fn hand_over(
                     let _ = unit::start_service(name.console_unit().as_str());
                 }
                 continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                format!("no answer within {} seconds", PATIENCE.as_secs())
             }
             Err(error) => error.to_string(),
         };
@@ -130,8 +134,17 @@ fn is_absence(error: &io::Error) -> bool {
     absent.contains(&error.kind())
 }
 
-fn offer_once(name: &ContainerName, offer: &Offer, descriptors: &[BorrowedFd<'_>]) -> io::Result<Answer> {
+/// Waits so long for the answer: a service may stand still.
+fn offer_once(
+    name: &ContainerName,
+    offer: &Offer,
+    descriptors: &[BorrowedFd<'_>],
+    patience: Duration,
+) -> io::Result<Answer> {
     let stream = UnixStream::connect(socket(name.as_str()))?;
+    let patience = Some(patience.max(PAUSE));
+    stream.set_read_timeout(patience)?;
+    stream.set_write_timeout(patience)?;
     let mut channel = Channel::from(OwnedFd::from(stream));
     channel.send(offer, descriptors)?;
     match channel.receive::<Answer>()? {
