@@ -107,4 +107,24 @@ on_every_machine! {
         machine.run(["kill", "-KILL", &service]).succeeds();
         assert!(log.contains("ct-console@web.service does not take the terminal"), "{log}");
     }
+
+    fn what_another_version_left_behind_costs_no_terminal(machine: &Machine) {
+        start(machine);
+        answers(machine, "before");
+        let service = machine.main_pid("ct-console@web").to_string();
+        machine.shell(&format!("cd /proc/{service}/fd; for fd in *; do case $(readlink $fd) in */memfd:ct-console*) \
+            printf ctring99 | dd of=$fd conv=notrunc bs=8 count=1;; esac; done; kill -KILL {service}")).succeeds();
+        machine.wait_for("ct-console@web", "NRestarts", "1");
+        answers(machine, "after");
+        machine.wait_until("journalctl --sync; journalctl -q -u ct@web -o cat | grep -qx 'got after'");
+        let log = machine.journal("ct-console@web");
+        assert_eq!(log.matches("another version").count(), 1, "{log}");
+        // And that is what the next one finds.
+        machine.shell("kill -KILL $(systemctl show -P MainPID ct-console@web)").succeeds();
+        machine.wait_for("ct-console@web", "NRestarts", "2");
+        answers(machine, "later");
+        assert_eq!(machine.journal("ct-console@web").matches("another version").count(), 1);
+        machine.stop("ct@web");
+        machine.wait_for("ct-console@web", "ActiveState", "inactive");
+    }
 }

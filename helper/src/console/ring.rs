@@ -67,35 +67,57 @@ impl Ring {
     /// An empty one.
     pub(super) fn new(life: Life) -> io::Result<Self> {
         let memory = File::from(memfd_create("ct-console", MemfdFlags::CLOEXEC)?);
-        let text = serde_json::to_vec(&life)?;
-        if text.len() as u64 > HEADER - LIFE_AT {
-            return Err(io::Error::other("what is said of the container is too long"));
-        }
         memory.set_len(HEADER + CAPACITY)?;
-        memory.write_all_at(&text, LIFE_AT)?;
         let (out, into) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let ring = Self { memory, out, into, life, written: 0 };
-        ring.store(LIFE_LENGTH_AT, text.len() as u64)?;
-        // Without this it is none.
-        ring.store(MAGIC_AT, MAGIC)?;
+        ring.begin()?;
         Ok(ring)
     }
 
     /// One that was left behind, as it was; `None` if it is of another version.
-    pub(super) fn reopen(memory: OwnedFd, out: OwnedFd, into: OwnedFd) -> io::Result<Option<Self>> {
-        let memory = File::from(memory);
+    pub(super) fn reopen(memory: &OwnedFd, out: &OwnedFd, into: &OwnedFd) -> io::Result<Option<Self>> {
+        let memory = File::from(memory.try_clone()?);
         if memory.metadata()?.len() != HEADER + CAPACITY || load(&memory, MAGIC_AT)? != MAGIC {
             return Ok(None);
         }
-        let length = usize::try_from(load(&memory, LIFE_LENGTH_AT)?.min(HEADER - LIFE_AT))
-            .map_err(io::Error::other)?;
-        let mut text = vec![0; length];
-        memory.read_exact_at(&mut text, LIFE_AT)?;
-        let Ok(life) = serde_json::from_slice(&text) else { return Ok(None) };
+        let Some(life) = life_in(&memory)? else { return Ok(None) };
         let written = load(&memory, WRITTEN_AT)?;
+        let (out, into) = (out.try_clone()?, into.try_clone()?);
         let mut ring = Self { memory, out, into, life, written };
         ring.empty_pipe()?;
         Ok(Some(ring))
+    }
+
+    /// An empty one in place of one of another version, or of a broken one, in the same memory: PID 1 holds that already.
+    /// What is on its way in the pipe comes first.
+    pub(super) fn renew(memory: OwnedFd, out: OwnedFd, into: OwnedFd, life: Life) -> io::Result<Self> {
+        let memory = File::from(memory);
+        memory.write_all_at(&0_u64.to_ne_bytes(), MAGIC_AT)?;
+        memory.set_len(HEADER)?;
+        memory.set_len(HEADER + CAPACITY)?;
+        memory.write_all_at(&[0; 4 * size_of::<u64>()], WRITTEN_AT)?;
+        let mut ring = Self { memory, out, into, life, written: 0 };
+        ring.begin()?;
+        ring.empty_pipe()?;
+        Ok(ring)
+    }
+
+    /// Whose it was, if that can be read; every version has it at the same place.
+    pub(super) fn last_life(memory: &OwnedFd) -> Option<Life> {
+        let memory = File::from(memory.try_clone().ok()?);
+        life_in(&memory).ok()?
+    }
+
+    /// Writes whose it is, and then that it is one.
+    fn begin(&self) -> io::Result<()> {
+        let text = serde_json::to_vec(&self.life)?;
+        if text.len() as u64 > HEADER - LIFE_AT {
+            return Err(io::Error::other("what is said of the container is too long"));
+        }
+        self.memory.write_all_at(&text, LIFE_AT)?;
+        self.store(LIFE_LENGTH_AT, text.len() as u64)?;
+        // Without this it is none.
+        self.store(MAGIC_AT, MAGIC)
     }
 
     /// Whose it is.
@@ -199,6 +221,13 @@ impl Ring {
     }
 }
 
+fn life_in(memory: &File) -> io::Result<Option<Life>> {
+    let length = load(memory, LIFE_LENGTH_AT)?.min(HEADER - LIFE_AT);
+    let mut text = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    memory.read_exact_at(&mut text, LIFE_AT)?;
+    Ok(serde_json::from_slice(&text).ok())
+}
+
 fn load(memory: &File, place: u64) -> io::Result<u64> {
     let mut number = [0; 8];
     memory.read_exact_at(&mut number, place)?;
@@ -220,7 +249,7 @@ mod tests {
     /// The ring as the next process finds it.
     fn reopened(ring: &Ring) -> Ring {
         let [memory, out, into] = ring.descriptors().map(|fd| fd.try_clone_to_owned().unwrap());
-        Ring::reopen(memory, out, into).unwrap().unwrap()
+        Ring::reopen(&memory, &out, &into).unwrap().unwrap()
     }
 
     /// Bytes of which each tells where it is.
@@ -255,11 +284,20 @@ mod tests {
     }
 
     #[test]
-    fn one_of_another_version_is_none() {
-        let ring = ring();
+    fn one_of_another_version_is_none_and_is_begun_anew() {
+        let mut ring = ring();
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"before").unwrap();
+        ring.fill(reader.as_fd()).unwrap();
+        writer.write_all(b"on its way").unwrap();
+        splice(&reader, None, &ring.into, None, MOST, SpliceFlags::NONBLOCK).unwrap();
         ring.store(MAGIC_AT, MAGIC + 1).unwrap();
         let [memory, out, into] = ring.descriptors().map(|fd| fd.try_clone_to_owned().unwrap());
-        assert!(Ring::reopen(memory, out, into).unwrap().is_none());
+        assert!(Ring::reopen(&memory, &out, &into).unwrap().is_none());
+        assert_eq!(Ring::last_life(&memory).unwrap(), *ring.life());
+        let anew = Ring::renew(memory, out, into, ring.life().clone()).unwrap();
+        assert_eq!(all(&anew), b"on its way");
+        assert_eq!(all(&reopened(&anew)), b"on its way");
     }
 
     /// Where a process is killed that moves bytes.

@@ -128,7 +128,14 @@ impl Service<'_> {
         let session =
             Session::reopen(self.name, kept).map_err(|e| Error::system("take up what PID 1 has kept", e))?;
         match session {
-            Some(session) => self.begin(session)?,
+            Some((session, is_new)) => {
+                if is_new {
+                    let line =
+                        "what the container has printed before is lost: another version kept it otherwise";
+                    self.journal.warning(Step::Console, Message::ConsoleLinesLost, line);
+                }
+                self.begin(session)?;
+            }
             // The helper that was handing it over has it still, and does it again.
             None if was_there => store::forget()?,
             None => {}

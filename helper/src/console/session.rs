@@ -17,6 +17,7 @@ use super::ring::{Filled, MOST, Ring};
 use super::source::Source;
 use super::store;
 use super::token::{self, data};
+use super::unit;
 use crate::exit::Error;
 use crate::sys;
 
@@ -70,16 +71,31 @@ impl Session {
         Self::with(name, Ring::new(life)?, parts)
     }
 
-    /// The one that a service left behind that was stopped or killed. `None`: what there is, is none, or was not taken over
-    /// to its end.
-    pub(super) fn reopen(name: &str, mut kept: BTreeMap<String, OwnedFd>) -> io::Result<Option<Self>> {
+    /// The one that a service left behind that was stopped or killed, and whether what was printed has gone. `None`: what
+    /// there is, is none, or was not taken over to its end.
+    pub(super) fn reopen(
+        name: &str,
+        mut kept: BTreeMap<String, OwnedFd>,
+    ) -> io::Result<Option<(Self, bool)>> {
         let input = kept.remove(store::INPUT);
         let taken = store::NAMES.map(|name| kept.remove(name));
         let [Some(listener), Some(init), Some(terminal), Some(memory), Some(out), Some(into)] = taken else {
             return Ok(None);
         };
-        let Some(ring) = Ring::reopen(memory, out, into)? else { return Ok(None) };
-        Self::with(name, ring, Parts { listener, init, terminal, input }).map(Some)
+        let (ring, is_new) = match Ring::reopen(&memory, &out, &into) {
+            Ok(Some(ring)) => (ring, false),
+            // The container runs, and needs its terminal more than what is remembered of it.
+            Ok(None) | Err(_) if !sys::ends_within(&init, 0)? => {
+                let mut life =
+                    Ring::last_life(&memory).unwrap_or_else(|| Life::of(&unit::invocation(name), 0));
+                // Who goes on from an offset, goes on from none of these.
+                life.generation = life.generation.wrapping_add(1);
+                (Ring::renew(memory, out, into, life)?, true)
+            }
+            Ok(None) | Err(_) => return Ok(None),
+        };
+        let session = Self::with(name, ring, Parts { listener, init, terminal, input })?;
+        Ok(Some((session, is_new)))
     }
 
     fn with(name: &str, ring: Ring, parts: Parts) -> io::Result<Self> {

@@ -93,6 +93,12 @@ fn is_stopping(jobs: &str, unit: &str) -> bool {
     })
 }
 
+/// The `INVOCATION_ID` of the container's unit; empty if PID 1 does not say.
+pub(super) fn invocation(name: &str) -> String {
+    let shown = answer(&["show", "--property", "InvocationID", "--value", &format!("ct@{name}.service")]);
+    shown.map_or_else(|_| String::new(), |text| text.trim().to_owned())
+}
+
 /// Has PID 1 stop the container, in good order.
 pub(super) fn stop_container(name: &str) -> io::Result<()> {
     answer(&["stop", "--no-block", &format!("ct@{name}.service")]).map(drop)
