@@ -127,4 +127,11 @@ on_every_machine! {
         machine.stop("ct@web");
         machine.wait_for("ct-console@web", "ActiveState", "inactive");
     }
+
+    fn a_container_that_starts_again_and_again_leaves_nothing_in_its_console(machine: &Machine) {
+        start(machine);
+        machine.shell("for round in $(seq 40); do systemctl restart ct@web || exit; done").succeeds();
+        let service = machine.main_pid("ct-console@web");
+        machine.wait_until(&format!("[ -d /proc/{service} ] && [ -z \"$(cat /proc/{service}/task/{service}/children)\" ]"));
+    }
 }

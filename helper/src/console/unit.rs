@@ -67,6 +67,16 @@ impl UnitWatch {
     }
 }
 
+/// One that was asked and is not listened to any more would stay a zombie.
+impl Drop for UnitWatch {
+    fn drop(&mut self) {
+        if let Some(mut asked) = self.asked.take() {
+            let _ = asked.kill();
+            let _ = asked.wait();
+        }
+    }
+}
+
 /// `ActiveState=inactive`, `Job=17`, ... a line each.
 fn is_done(text: &str, invocation: Option<&str>) -> bool {
     let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
