@@ -61,6 +61,20 @@ const SIZES: &str = r#"use IO::Socket::UNIX;
     my $heard = ""; until ($heard =~ /got last/) { sysread($s, my $part, 65536) or die "closed"; $heard = substr($heard, -20) . $part }
     open my $status, "<", "/proc/$ARGV[0]/status"; print grep { /VmRSS/ } <$status>;"#;
 
+/// Connects, says nothing, and prints how many bytes come before the end.
+const CONNECT: &str = r#"use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => "/run/ct/web/console") or die;
+    alarm 20; my $count = 0; while (sysread($s, my $part, 999)) { $count += length $part } print $count;"#;
+
+/// The lowest number that no descriptor of the service has.
+const LOWEST_FREE: &str = r#"my $at = 0; $at++ while -l "/proc/$ARGV[0]/fd/$at"; print $at;"#;
+
+/// The processor time that the service has used, in microseconds.
+fn processor_time(machine: &Machine) -> u64 {
+    let stat = machine.read_file("/sys/fs/cgroup/ct.slice/ct-console@web.service/cpu.stat");
+    let usage = stat.lines().find_map(|line| line.strip_prefix("usage_usec "));
+    usage.and_then(|usage| usage.parse().ok()).expect("cgroup2 counts it")
+}
+
 on_every_machine! {
     fn a_terminal_that_others_have_block_is_served_again(machine: &Machine) {
         start(machine);
@@ -133,5 +147,32 @@ on_every_machine! {
         machine.shell("for round in $(seq 40); do systemctl restart ct@web || exit; done").succeeds();
         let service = machine.main_pid("ct-console@web");
         machine.wait_until(&format!("[ -d /proc/{service} ] && [ -z \"$(cat /proc/{service}/task/{service}/children)\" ]"));
+    }
+
+    fn a_service_without_descriptors_rests_and_refuses_nobody(machine: &Machine) {
+        start(machine);
+        let service = machine.main_pid("ct-console@web").to_string();
+        let lowest_free = || machine.run(["perl", "-e", LOWEST_FREE, &service]).succeeds().stdout;
+        let free = lowest_free();
+        // None: those who connect wait.
+        machine.run(["prlimit", &format!("--nofile={free}:8192"), "--pid", &service]).succeeds();
+        let waiting = machine.console_client("web");
+        let before = processor_time(machine);
+        machine.shell("sleep 3").succeeds();
+        let used = processor_time(machine) - before;
+        assert!(used < 300_000, "it is at rest: {used}");
+        machine.run(["prlimit", "--nofile=8192:8192", "--pid", &service]).succeeds();
+        answers(machine, "again");
+        drop(waiting);
+        // One: that is enough to hang up, and no reason to refuse root.
+        machine.wait_until_true(|| lowest_free() == free);
+        let one = free.trim().parse::<u32>().expect("a number") + 1;
+        machine.run(["prlimit", &format!("--nofile={one}:8192"), "--pid", &service]).succeeds();
+        let heard = machine.run(["perl", "-e", CONNECT]).succeeds().stdout;
+        machine.run(["prlimit", "--nofile=8192:8192", "--pid", &service]).succeeds();
+        assert_eq!(heard, "0");
+        let log = machine.journal("ct-console@web");
+        assert!(!log.contains("refused process"), "{log}");
+        answers(machine, "later");
     }
 }

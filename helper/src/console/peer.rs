@@ -20,22 +20,23 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// The one who has connected; as the error, who it is that may not.
+    /// The one who has connected; as the error within, who it is that may not. Who it is cannot always be told: not when there
+    /// are no descriptors left.
     pub(super) fn of(stream: &impl AsFd) -> io::Result<Result<Self, Self>> {
         let credentials = getsockopt(&stream.as_fd(), sockopt::PeerCredentials)?;
         let peer = Self { pid: credentials.pid(), uid: credentials.uid() };
-        let is_root = peer.uid == 0 && peer.pid > 0 && peer.is_of_this_host(stream);
+        let is_root = peer.uid == 0 && peer.pid > 0 && peer.is_of_this_host(stream)?;
         Ok(if is_root { Ok(peer) } else { Err(peer) })
     }
 
-    fn is_of_this_host(self, stream: &impl AsFd) -> bool {
+    fn is_of_this_host(self, stream: &impl AsFd) -> io::Result<bool> {
         // The descriptor, where the kernel gives it (6.5), is of the one who connected and not of the next with its number.
         let pidfd: Result<OwnedFd, io::Error> =
             getsockopt(&stream.as_fd(), sockopt::PeerPidfd).map_err(io::Error::from);
-        let Ok(pidfd) = pidfd.or_else(|_older| sys::pidfd_open(self.pid)) else { return false };
+        let pidfd = pidfd.or_else(|_older| sys::pidfd_open(self.pid))?;
         let theirs = read_link(format!("/proc/{}/ns/pid", self.pid));
         let ours = read_link("/proc/self/ns/pid");
         let is_same = matches!((theirs, ours), (Ok(theirs), Ok(ours)) if theirs == ours);
-        is_same && sys::ends_within(&pidfd, 0).is_ok_and(|ended| !ended)
+        Ok(is_same && !sys::ends_within(&pidfd, 0)?)
     }
 }

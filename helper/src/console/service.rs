@@ -167,6 +167,9 @@ impl Service<'_> {
     fn work(&mut self) -> io::Result<bool> {
         if self.paused_until.is_some_and(|until| until <= Instant::now()) {
             self.paused_until = None;
+            if let Some(session) = &self.session {
+                session.watch_listener(&self.epoll, epoll::EventFlags::IN)?;
+            }
             self.accept()?;
         }
         self.session.as_mut().map_or(Ok(false), |session| session.work(&self.epoll))
@@ -203,7 +206,7 @@ impl Service<'_> {
                 // No descriptors. The listener would tell of the one who waits without pause.
                 Err(_) => {
                     self.paused_until = Some(Instant::now() + PAUSE);
-                    return Ok(());
+                    return session.watch_listener(&self.epoll, epoll::EventFlags::empty());
                 }
             };
             let Ok(peer) = Peer::of(&stream) else { continue };

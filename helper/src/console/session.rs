@@ -136,6 +136,11 @@ impl Session {
         input.into_iter().chain(store::NAMES.into_iter().zip(descriptors)).collect()
     }
 
+    /// Has epoll(7) tell of those who connect, or not. Told of one who cannot be let in, it would tell of it without pause.
+    pub(super) fn watch_listener(&self, epoll: &OwnedFd, flags: epoll::EventFlags) -> io::Result<()> {
+        Ok(epoll::modify(epoll, &self.listener, data(token::CLIENTS), flags)?)
+    }
+
     /// Has epoll(7) tell of it.
     pub(super) fn watch(&mut self, epoll: &OwnedFd) -> io::Result<()> {
         epoll::add(epoll, &self.listener, data(token::CLIENTS), epoll::EventFlags::IN)?;
