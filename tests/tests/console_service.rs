@@ -175,4 +175,24 @@ on_every_machine! {
         assert!(!log.contains("refused process"), "{log}");
         answers(machine, "later");
     }
+
+    fn a_terminal_that_pid_1_does_not_keep_fails_the_start_with_a_reason(machine: &Machine) {
+        set(machine, "FileDescriptorStoreMax=3");
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.container("web", "[root]\npath = \"/srv/rootfs\"\n[process]\nterminal = true\ncommand = [\"/bin/sleep\", \"1000\"]\n");
+        machine.daemon_reload();
+        machine.try_start("ct@web").fails();
+        let log = machine.journal("ct@web");
+        assert!(log.contains("FileDescriptorStoreMax="), "{log}");
+    }
+
+    fn what_pid_1_has_forgotten_it_is_given_again(machine: &Machine) {
+        start(machine);
+        // A setting that was wrong for a while.
+        set(machine, "FileDescriptorStoreMax=0");
+        set(machine, "FileDescriptorStoreMax=16");
+        machine.shell("kill -TERM $(systemctl show -P MainPID ct-console@web)").succeeds();
+        machine.wait_for("ct-console@web", "NRestarts", "1");
+        answers(machine, "again");
+    }
 }

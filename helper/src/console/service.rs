@@ -266,7 +266,10 @@ impl Service<'_> {
         let parts = Parts { listener, init, terminal, input };
         let session = Session::new(self.name, offer.life, parts)
             .map_err(|e| Error::system("take the terminal over", e))?;
-        store::keep(session.descriptors())?;
+        if let Err(error) = store::keep(session.descriptors()) {
+            store::forget()?;
+            return Err(error);
+        }
         self.begin(session)
     }
 
@@ -292,6 +295,8 @@ impl Service<'_> {
         };
         if !unit::is_to_stop(self.name) {
             session.clients.hang_up();
+            // It may have forgotten them: all are gone after a reload with a wrong FileDescriptorStoreMax=.
+            store::keep(session.descriptors())?;
             return Ok(Some(Leave::ForAnother));
         }
         self.pulse.wait_for_stop();

@@ -3,7 +3,9 @@
 //! each descriptor under its name.
 
 use std::collections::BTreeMap;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::exit::Error;
 use crate::{notify, sys};
@@ -37,6 +39,9 @@ pub(super) fn take() -> Result<BTreeMap<String, OwnedFd>, Error> {
     Ok(kept)
 }
 
+/// What PID 1 gets after the others, and for a moment: it has no room for this if it had none for one of them.
+const WITNESS: &str = "witness";
+
 /// Has PID 1 keep them; when this returns it does.
 pub(super) fn keep<'a>(
     descriptors: impl IntoIterator<Item = (&'a str, BorrowedFd<'a>)>,
@@ -44,7 +49,18 @@ pub(super) fn keep<'a>(
     for (name, descriptor) in descriptors {
         notify::keep_descriptor(name, descriptor)?;
     }
-    notify::barrier(|| {})
+    let (ours, theirs) = std::io::pipe().map_err(|e| Error::system("pipe2", e))?;
+    notify::keep_descriptor(WITNESS, theirs.as_fd())?;
+    drop(theirs);
+    notify::barrier(|| {})?;
+    // PID 1 says nothing of what it does not keep; but nobody has the other end then.
+    let mut ends = [PollFd::new(ours.as_fd(), PollFlags::empty())];
+    let dropped = poll(&mut ends, PollTimeout::ZERO).map_err(|e| Error::system("poll", e))?;
+    if dropped > 0 {
+        let refused = "PID 1 keeps too few descriptors for this unit: FileDescriptorStoreMax= is too small";
+        return Err(Error::Usage(refused.to_owned()));
+    }
+    notify::forget_descriptor(WITNESS)
 }
 
 /// Has PID 1 forget all of them.
