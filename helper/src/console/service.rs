@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `ct-helper console NAME`, the service: one thread, one loop, nothing in it that waits for anybody.
+//! `ct-helper console NAME`, the service: one thread, one loop, nothing in it that waits for anybody while the container runs.
+//! At its end, also when it starts again at once, journald has two seconds for its last words, and its clients have half of one.
 //!
 //! It can be killed at any moment. All that a container needs is kept by PID 1 ([`super::store`]), and the next one goes on
 //! with it.
