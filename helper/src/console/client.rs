@@ -27,8 +27,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(PATIENCE_SECONDS);
 const CHUNK: usize = 16 * 1024;
 /// The most that is kept for a client beside the ring, in bytes: answers to one that sends without end and does not read.
 const MOST_KEPT: usize = 64 * 1024;
-/// What its socket holds, in bytes: half of what it may, so that there is room for a last word to one that reads nothing.
-const USUAL_BUFFER: usize = 64 * 1024;
+/// What its socket holds, in bytes: little, since a thousand may have to be filled while the container prints; and far less than it may,
+/// so that there is room for a last word to one that reads nothing.
+const USUAL_BUFFER: usize = 16 * 1024;
 const LAST_BUFFER: usize = 208 * 1024;
 
 /// What one wants that has said HELLO.
