@@ -6,9 +6,12 @@
 //! add a kind of figure, a file with a `measure` of its own to [`SECTIONS`]. docs/performance.md explains the results.
 
 mod boots;
+mod consoles;
 mod execs;
 mod generators;
 mod lists;
+mod logs;
+mod printer;
 mod reload;
 mod report;
 mod resident;
@@ -41,13 +44,15 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Measure = fn() -> Result<Section>;
 
 /// The sections in their order, by the names that choose them on the command line.
-const SECTIONS: [(&str, Measure); 7] = [
+const SECTIONS: [(&str, Measure); 9] = [
     ("start", starts::measure),
     ("exec", execs::measure),
     ("resident", resident::measure),
     ("generator", generators::measure),
     ("reload", reload::measure),
     ("list", lists::measure),
+    ("console", consoles::measure),
+    ("log", logs::measure),
     ("boot", boots::measure),
 ];
 
@@ -76,7 +81,7 @@ fn outside(wanted: &[String]) -> Result<()> {
     }
     let load = fs::read_to_string("/proc/loadavg")?;
     let load = load.split(' ').next().unwrap_or_default();
-    eprintln!("measuring for some six minutes, on a machine with a load of {load}");
+    eprintln!("measuring for some ten minutes, on a machine with a load of {load}");
 
     let machine = Machine::prepare(Root::Debian13, "bench").busybox_rootfs(ROOTFS).boot();
     machine
