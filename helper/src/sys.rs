@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, setgroups, setresgid, setresuid};
@@ -305,6 +306,21 @@ pub(crate) fn switch_user_before_exec(command: &mut Command, uid: Uid, gid: Gid,
     // SAFETY: runs between fork and exec; setgroups, setresgid, setresuid and getegid are plain system calls
     // here (one thread), nothing allocates or locks.
     unsafe { command.pre_exec(become_user) };
+}
+
+/// Arranges for `command`'s child to be in a network namespace of its own before it executes. Called before
+/// [`switch_user_before_exec`]: it takes rights.
+pub(crate) fn leave_network_before_exec(command: &mut Command) {
+    let leave = || unshare(CloneFlags::CLONE_NEWNET).map_err(io::Error::from);
+    // SAFETY: runs between fork and exec; one unshare(2), which takes no memory.
+    unsafe { command.pre_exec(leave) };
+}
+
+/// The same into a network namespace that there is.
+pub(crate) fn enter_network_before_exec(command: &mut Command, network: OwnedFd) {
+    let enter = move || setns(&network, CloneFlags::CLONE_NEWNET).map_err(io::Error::from);
+    // SAFETY: runs between fork and exec; one setns(2) of a descriptor that the closure owns.
+    unsafe { command.pre_exec(enter) };
 }
 
 /// Arranges for `command`'s child to have these limits, soft and hard, before it executes. Called before

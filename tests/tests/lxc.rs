@@ -277,4 +277,62 @@ ldd /usr/libexec/ct/ct-lxc | awk '/=>/ { print $3 }' | xargs -I{} cp -L {} lib/x
         assert_eq!(digest(), before);
         machine.shell("systemctl kill --signal=KILL ct@first").succeeds();
     }
+
+    /// LXC's command socket has an abstract name, which whoever is in the same network namespace may connect to.
+    fn no_monitor_is_reached_from_another_container(machine: &Machine) {
+        prepare(machine);
+        machine.shell("mkdir -p /srv/rootfs/lib64 /srv/rootfs/usr && cp -L /lib64/ld-linux-x86-64.so.2 /srv/rootfs/lib64/").succeeds();
+        let host = "[network]\nmode = \"host\"\n";
+        machine.container("alone", &container(IDLE, ""));
+        machine.container("shares", &format!("{}{host}", container(IDLE, "")));
+        machine.container("joins", &format!("{}[network]\nmode = \"ns:/run/netns/other\"\n", container(IDLE, "")));
+        let usr = "[[mount]]\nsource = \"/usr\"\ntarget = \"/mnt\"\noptions = [\"rbind\", \"ro\"]\n";
+        machine.container("near", &format!("{}{host}{usr}", container(IDLE, "").replace("\"lxc\"", "\"crun\"")));
+        machine.shell("ip netns add other").succeeds();
+        machine.daemon_reload();
+        for name in ["alone", "shares", "joins"] {
+            machine.start(&format!("ct@{name}"));
+        }
+        machine.start("ct@near");
+        for name in ["alone", "shares", "joins"] {
+            let stop = format!("LD_LIBRARY_PATH=/mnt/lib/x86_64-linux-gnu /mnt/bin/lxc-stop -k -P /run/ct/{name} -n {name}");
+            let said = machine.run(["ctctl", "exec", "near", "--", "sh", "-c", &stop]);
+            assert!(said.stderr.contains("is not running"), "{said}");
+            assert_eq!(machine.show(&format!("ct@{name}"), "ActiveState"), "active");
+        }
+        let network = |pid: u64| machine.shell(&format!("readlink /proc/{pid}/ns/net")).succeeds().stdout;
+        let (of_host, other) = (network(1), machine.shell("stat -Lc 'net:[%i]' /run/netns/other").succeeds().stdout);
+        let mut seen = Vec::new();
+        for name in ["alone", "shares", "joins"] {
+            let unit = format!("ct@{name}");
+            seen.push(network(init_of(machine, &unit)));
+            let monitors = network(machine.main_pid(&unit));
+            assert!(![&of_host, &other].contains(&&monitors) && !seen.contains(&monitors), "{name}");
+            let inside = machine.run(["ctctl", "exec", name, "--", "readlink", "/proc/self/ns/net"]).succeeds();
+            assert_eq!(Some(&inside.stdout), seen.last(), "{name}");
+        }
+        assert_eq!(seen.get(1..), Some([of_host.clone(), other.clone()].as_slice()));
+        assert!(seen.first().is_some_and(|own| ![of_host, other].contains(own)));
+        let monitor = machine.main_pid("ct@alone");
+        let info = machine.shell(&format!("nsenter -n -t {monitor} lxc-info -P /run/ct/alone -n alone -sH"));
+        assert_eq!(info.stdout, "RUNNING\n", "{info}");
+        machine.shell("grep -a @/run/systemd /proc/1/net/unix; ! grep -a @/run/ct /proc/1/net/unix").succeeds();
+    }
+
+    fn the_monitor_of_an_account_is_not_reached_either(machine: &Machine) {
+        prepare(machine);
+        machine.shell("useradd --system --no-create-home ct-web && echo ct-web:300000:65536 | tee /etc/subuid >/etc/subgid").succeeds();
+        machine.container("web", &container(IDLE, "user = \"ct-web\""));
+        machine.daemon_reload();
+        machine.start("ct@web");
+        machine.shell("! grep -a @/run/ct /proc/1/net/unix").succeeds();
+        let inside = machine.run(["ctctl", "exec", "web", "--", "readlink", "/proc/self/ns/net"]).succeeds().stdout;
+        let init = init_of(machine, "ct@web");
+        assert_eq!(inside, machine.shell(&format!("readlink /proc/{init}/ns/net")).succeeds().stdout);
+
+        // In the host's network it would be: there LXC starts none.
+        machine.container("shares", &container(IDLE, "user = \"ct-web\"\nnetwork.mode = \"host\""));
+        machine.daemon_reload();
+        machine.try_start("ct@shares").fails();
+    }
 }

@@ -33,6 +33,9 @@ pub(crate) fn start(arguments: &Arguments) -> Result<i32, String> {
     library.log_to(&arguments.text("log")?, &name)?;
     let mut container = library.container(&name, &arguments.text("path")?)?;
     container.load_config(&arguments.text("lxc-config")?)?;
+    if arguments.optional_path("network").is_some() {
+        container.set_config(c"lxc.namespace.share.net", &arguments.text("network")?)?;
+    }
     process.set_umask();
     let mut argv = process.argv()?;
     if let Some(terminal) = arguments.optional_path("terminal") {

@@ -9,6 +9,7 @@
 
 mod config;
 mod entries;
+mod network;
 mod seccomp;
 pub(crate) mod terminal;
 
@@ -67,15 +68,16 @@ impl Family for Lxc {
         let mut command = program(call, "start");
         command.arg(option("config", &call.places.bundle.join("config.json")));
         command.arg(option("log", &call.log())).arg(option("ran", &ran));
+        let (spec, account) = (read_spec(call.places)?, call.account);
+        network::leave(&mut command, &spec, account);
         let socket = streams.console_socket.clone();
         streams.give_to(&mut command)?;
         if let Some(socket) = socket {
-            let terminal = terminal::make(&read_spec(call.places)?, &socket)?;
+            let terminal = terminal::make(&spec, &socket)?;
             command.arg(option("terminal", &terminal.path));
             let again = || terminal.slave.try_clone().map_err(|e| Error::system("dup", e));
             command.stdin(again()?).stdout(again()?).stderr(again()?);
         }
-        let account = call.account;
         // LXC makes groups for an account only where it finds itself in one that is the account's.
         sys::enter_cgroup_before_exec(&mut command, cgroup.payload_procs()?);
         if !account.is_root() {
@@ -103,6 +105,7 @@ impl Family for Lxc {
         let mut command = program(call, "exec");
         command.arg(option("config", &call.places.bundle.join("config.json")));
         command.arg(option("cgroup", group.path())).arg("--").args(argv);
+        network::enter(&mut command, group);
         command
     }
 
@@ -113,6 +116,7 @@ impl Family for Lxc {
         if let Some(socket) = files.console_socket() {
             command.arg(option("console-socket", socket));
         }
+        network::enter(&mut command, group);
         command
     }
 

@@ -16,7 +16,7 @@ use crate::exit::Error;
 
 /// The groups that LXC makes for its monitor and for the container. It insists that they are not there.
 pub(super) const PAYLOAD: &str = "lxc.payload";
-const MONITOR: &str = "lxc.monitor";
+pub(super) const MONITOR: &str = "lxc.monitor";
 const PIVOT: &str = "lxc.pivot";
 
 /// Makes what is mounted at the container's root read-only. Told both, mount(8) looks nothing up.
