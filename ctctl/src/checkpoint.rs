@@ -109,7 +109,8 @@ fn subject(
 ) -> Result<(ContainerName, PathBuf), Error> {
     context.only_here(verb)?;
     if !nix::unistd::geteuid().is_root() {
-        return Err(Error::failed(format!("not permitted: {verb} takes root")));
+        let reason = format!("not permitted: {verb} takes root");
+        return Err(Error::Failed { reason, status: Status::NotPermitted });
     }
     let name = resolve(name, context)?;
     let image = match image {
