@@ -87,6 +87,24 @@ on_every_machine! {
         assert_eq!(machine.shell(missing).succeeds().stdout, "");
     }
 
+    fn a_pipe_does_not_wait_for_a_journal_that_is_not_there(machine: &Machine) {
+        prepare(machine);
+        let counter = "trap 'exit 0' TERM; n=0; while :; do n=$((n+1)); printf '%01000d\\n' $n; echo $n >/count; done\n";
+        configure(machine, KINDS[0], counter, "log.mode = \"pipe\"\n");
+        machine.start("ct@web");
+        machine.wait_until("journalctl -q -u ct@web -o cat SYSLOG_IDENTIFIER=web | grep -q .");
+        let sockets = "systemd-journald.socket systemd-journald-dev-log.socket systemd-journald-audit.socket";
+        machine.shell(&format!("systemctl stop {sockets} systemd-journald; rm -f /run/systemd/journal/socket")).succeeds();
+        // More than pipe and ring hold, by far.
+        let goes_on = "n=$(cat /srv/rootfs/count); [ ${n:-0} -gt $(($(cat /tmp/count) + 10000)) ]";
+        machine.shell("cp /srv/rootfs/count /tmp/count").succeeds();
+        machine.wait_until(goes_on);
+        machine.shell(&format!("systemctl start {sockets} systemd-journald")).succeeds();
+        machine.wait_until("journalctl -q -u ct@web CT_LOST_LINES | grep -q . || journalctl -q -o cat -u ct@web | grep -q 'missing here'");
+        machine.stop("ct@web");
+        assert_eq!(machine.show("ct@web", "Result"), "success");
+    }
+
     fn what_is_open_can_be_written_to(machine: &Machine) {
         prepare(machine);
         let echo = "trap 'exit 0' TERM; echo up; while read line; do echo \"read $line\"; done; echo end\n";

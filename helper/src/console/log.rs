@@ -78,6 +78,11 @@ impl Log {
         self.is_blocked = false;
     }
 
+    /// Whether journald was there when it was last tried.
+    pub(super) fn has_journal(&self) -> bool {
+        self.retry_at.is_none()
+    }
+
     /// When to try again without being told.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry_at

@@ -226,9 +226,9 @@ impl Session {
     }
 
     /// Whether nothing more is taken from a pipe: as of a plain unit's stream, who prints faster than journald takes it waits.
-    /// A terminal does not; its lines are left out of the log.
+    /// A terminal does not, nor does anybody while there is no journald; their lines are left out of the log, and counted.
     fn waits_for_log(&self) -> bool {
-        !self.source.is_terminal() && self.log.is_full(&self.ring)
+        !self.source.is_terminal() && self.log.has_journal() && self.log.is_full(&self.ring)
     }
 
     /// Reads what the container has printed; whether there may be more.
