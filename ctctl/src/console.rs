@@ -37,7 +37,8 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// Sit at the console of a container
 ///
 /// Shows what the container prints on its terminal, at first at most the last 64 KiB, and types into it what is typed here.
-/// The container needs `process.terminal = true` in its config.
+/// The container needs `process.terminal = true` in its config; or `log.mode = "pipe"`, and what it prints on the pipe is shown, and
+/// with `process.stdin_open` typed into what it reads.
 ///
 /// It stays attached when the container stops or starts again, and when its console service is started anew; for a container
 /// that does not run it waits. What is lost meanwhile is marked by a line on standard error. It ends with 0 when the keys
@@ -221,7 +222,7 @@ impl Console<'_> {
     fn no_console(&self) -> Error {
         let name = &self.seat.name;
         Error::failed(format!(
-            "{name} has no terminal (set process.terminal = true in its config and restart it, or see: ctctl logs {name})"
+            "{name} has no console (set process.terminal = true or log.mode = \"pipe\" in its config and restart it, or see: ctctl logs {name})"
         ))
     }
 
