@@ -26,6 +26,9 @@ use nix::unistd::Pid;
 use crate::exit::Error;
 use crate::sys::{self, Fork, retry};
 
+/// How long the other threads of an init that ends may take, in milliseconds.
+const THREADS_TIMEOUT: u16 = 5_000;
+
 /// The container's first process.
 #[derive(Debug)]
 pub(crate) struct Init {
@@ -106,7 +109,7 @@ fn serve(mut socket: UnixStream, init: i32) -> i32 {
     // A byte, or the end of the helper; a signal is neither.
     let _ = socket.read_exact(&mut [0]);
     // Init ended before the helper took over: only its parent can say how.
-    let end = end_of(init, 0).unwrap_or(None);
+    let end = end_of_all_threads(init, 0).unwrap_or(None);
     let _ = socket.write_all(&encode(end));
     0
 }
@@ -175,11 +178,29 @@ impl Reaper {
 
 /// How init ended, if it did while it was traced. It stays to be waited for by PID 1.
 pub(crate) fn end_of_traced(init: &Init) -> Result<Option<End>, Error> {
-    match end_of(init.pid, libc::WNOWAIT) {
+    end_of_all_threads(init.pid, libc::WNOWAIT).or_else(|error| match error.raw_os_error() {
         // Not traced, and not our child.
-        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
-        other => other.map_err(|error| Error::system(format!("waitid({})", init.pid), error)),
+        Some(libc::ECHILD) => Ok(None),
+        _ => Err(Error::system(format!("waitid({})", init.pid), error)),
+    })
+}
+
+/// As [`end_of`]. When the first thread of a process has ended it can neither be traced any more nor become the main
+/// process, while the others that are about to end keep its status back.
+fn end_of_all_threads(pid: i32, how: i32) -> std::io::Result<Option<End>> {
+    match end_of(pid, how)? {
+        None if first_thread_ended(pid) => {
+            let _ = sys::ends_within(&sys::pidfd_open(pid)?, THREADS_TIMEOUT);
+            end_of(pid, how)
+        }
+        end => Ok(end),
     }
+}
+
+/// From proc_pid_stat(5): the field after the command's closing parenthesis.
+fn first_thread_ended(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
 }
 
 /// Lets a traced init go on that was stopped to be given a signal.
