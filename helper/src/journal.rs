@@ -4,15 +4,20 @@
 //! The helper exits right after it has said why it failed. journald looks up the sender's cgroup when it *reads* the
 //! line, and a process that is gone has none, so that the line would not be found under `journalctl -u ct@NAME`.
 //! `OBJECT_SYSTEMD_UNIT=`, sent by root, is matched by `-u` too and does not depend on who is still alive.
+//!
+//! `systemctl status` leaves out what is older than the unit's `InactiveExitTimestamp=`, and PID 1 takes that after the
+//! fork, perhaps when the helper has failed already. So the first line waits until PID 1 answers, which it does not before.
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Once;
 
 use ct_config::run::RunName;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::exit::{Failure, Step};
 use crate::message::Message;
+use crate::notify;
 
 /// As in systemd-journald.service(8).
 pub(crate) const SOCKET: &str = "/run/systemd/journal/socket";
@@ -72,6 +77,11 @@ impl Journal {
     /// Where a line arrives now. In a mount namespace from which there is no way back the socket's path may lead nowhere,
     /// and the layer sends there without looking; standard error is open already.
     fn reachable(self) -> Self {
+        static FIRST: Once = Once::new();
+        if self == Self::Native {
+            // Where nobody answers, the line is logged all the same.
+            FIRST.call_once(|| drop(notify::barrier(|| {})));
+        }
         if self == Self::Native && !Path::new(SOCKET).exists() { Self::Stderr } else { self }
     }
 

@@ -99,6 +99,18 @@ on_every_machine! {
         assert_eq!(line["PRIORITY"], "3");
     }
 
+    fn status_shows_why_also_when_pid_1_comes_last(machine: &Machine) {
+        machine.container("web", "nonsense = 1\n");
+        machine.daemon_reload();
+        // PID 1 rests for 0.2 s after each fork: what it starts has failed before it goes on.
+        let trace = "strace -qq -o /dev/null -p 1 -e inject=clone,clone3,vfork:delay_exit=200000";
+        machine.shell(&format!("systemd-run {trace}")).succeeds();
+        machine.wait_until("grep 'TracerPid:.*[1-9]' /proc/1/status");
+        machine.try_start("ct@web").fails();
+        let status = machine.run(["systemctl", "status", "ct@web"]).stdout;
+        assert!(status.contains("/etc/ct/containers/web.toml:1:1: unknown key `nonsense`"), "{status}");
+    }
+
     fn a_name_that_is_nobodys_fails_at_once_with_a_hint(machine: &Machine) {
         machine.container("web", &format!("[root]\npath = \"/srv/nowhere\"\n{SLEEP}"));
         machine.daemon_reload();
