@@ -32,6 +32,7 @@ mod notify;
 mod orders;
 mod pod;
 mod prepare;
+mod process_stat;
 mod program;
 mod read;
 mod ready;

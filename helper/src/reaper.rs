@@ -24,6 +24,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::exit::Error;
+use crate::process_stat::ProcessStat;
 use crate::sys::{self, Fork, retry};
 
 /// How long the other threads of an init that ends may take, in milliseconds.
@@ -189,18 +190,12 @@ pub(crate) fn end_of_traced(init: &Init) -> Result<Option<End>, Error> {
 /// process, while the others that are about to end keep its status back.
 fn end_of_all_threads(pid: i32, how: i32) -> std::io::Result<Option<End>> {
     match end_of(pid, how)? {
-        None if first_thread_ended(pid) => {
+        None if ProcessStat::read(pid).is_some_and(|stat| matches!(stat.state, 'Z' | 'X')) => {
             let _ = sys::ends_within(&sys::pidfd_open(pid)?, THREADS_TIMEOUT);
             end_of(pid, how)
         }
         end => Ok(end),
     }
-}
-
-/// From proc_pid_stat(5): the field after the command's closing parenthesis.
-fn first_thread_ended(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
 }
 
 /// Lets a traced init go on that was stopped to be given a signal.

@@ -29,6 +29,18 @@ fn parent(machine: &Machine, pid: u64) -> String {
 }
 
 on_every_machine! {
+    /// The kernel keeps fifteen bytes of it.
+    fn a_name_that_is_cut_in_the_middle_of_a_character_starts(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.write_file("/srv/rootfs/ääääääää", 0o755, format!("#!/bin/sh\n{IDLE}\n"));
+        for runtime in RUNTIMES {
+            machine.container("web", &format!("runtime = {runtime:?}\nroot.path = \"/srv/rootfs\"\nprocess.command = [\"/ääääääää\"]\n"));
+            machine.daemon_reload();
+            machine.start("ct@web");
+            machine.stop("ct@web");
+        }
+    }
+
     fn init_is_the_main_process_and_nothing_of_ct_is_left(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
         for runtime in RUNTIMES {
