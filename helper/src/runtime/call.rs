@@ -58,6 +58,16 @@ impl Call<'_> {
         self.places.state.join("pid")
     }
 
+    /// Adds of which container it is, where its config is, and where to leave its number and its terminal: the end of each
+    /// command that starts one.
+    pub(super) fn name_container(&self, command: &mut Command, streams: &Streams) {
+        command.arg("--bundle").arg(&self.places.bundle).arg("--pid-file").arg(self.pid_file());
+        if let Some(socket) = &streams.console_socket {
+            command.arg("--console-socket").arg(socket);
+        }
+        command.arg(&self.places.id);
+    }
+
     /// Where it says what went wrong.
     pub(super) fn log(&self) -> PathBuf {
         self.places.state.join("log")

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! crun(1).
 
-use std::path::Path;
 use std::process::Command;
 
 use super::call::Call;
 use super::criu;
 use super::family::Family;
-use super::places::Streams;
-use crate::cgroup::UnitCgroup;
-use crate::exit::Error;
 
 /// crun attaches a program of its own for devices only where config.json has rules, and wants CAP_SYS_RESOURCE for it:
 /// it is told none.
@@ -24,22 +20,12 @@ impl Family for Crun {
         command
     }
 
-    fn checkpoint(&self, call: &Call<'_>, image: &Path, leave_running: bool) -> Result<Command, String> {
+    fn has_criu(&self, call: &Call<'_>) -> Result<(), String> {
         criu::is_there(call)?;
         let version = call.program().arg("--version").output().map_err(|e| e.to_string())?;
-        if !String::from_utf8_lossy(&version.stdout).contains("+CRIU") {
-            return Err("it was built without CRIU (see `crun --version`)".to_owned());
+        if String::from_utf8_lossy(&version.stdout).contains("+CRIU") {
+            return Ok(());
         }
-        Ok(criu::checkpoint(self, call, image, leave_running))
-    }
-
-    fn restore(
-        &self,
-        call: &Call<'_>,
-        cgroup: &UnitCgroup,
-        streams: Streams,
-        image: &Path,
-    ) -> Result<i32, Error> {
-        criu::restore(self, (call, cgroup), streams, image)
+        Err("it was built without CRIU (see `crun --version`)".to_owned())
     }
 }

@@ -10,6 +10,7 @@ use ct_config::container::RuntimeFamily;
 use oci_spec::runtime::Spec;
 
 use super::call::Call;
+use super::criu;
 use super::crun::Crun;
 use super::lxc::Lxc;
 use super::places::{Places, Streams};
@@ -110,18 +111,9 @@ pub(crate) trait Family: Debug + Sync {
     fn start(&self, call: &Call<'_>, cgroup: &UnitCgroup, streams: Streams) -> Result<i32, Error> {
         let mut command = self.program(call);
         command.arg("--log").arg(call.log()).args(["--log-format", "json"]);
-        self.add_run(&mut command, call, &streams);
+        command.args(["run", "--detach"]);
+        call.name_container(&mut command, &streams);
         call.leaves_behind(command, cgroup, streams)
-    }
-
-    /// Adds `run` with its arguments.
-    fn add_run(&self, command: &mut Command, call: &Call<'_>, streams: &Streams) {
-        command.args(["run", "--detach", "--bundle"]).arg(&call.places.bundle);
-        command.arg("--pid-file").arg(call.pid_file());
-        if let Some(socket) = &streams.console_socket {
-            command.arg("--console-socket").arg(socket);
-        }
-        command.arg(&call.places.id);
     }
 
     /// Adds in which group below the container's a command is to run.
@@ -129,21 +121,29 @@ pub(crate) trait Family: Debug + Sync {
         command.arg("--cgroup").arg(group.below_payload());
     }
 
+    /// Why the runtime makes no checkpoints by CRIU, if it makes none.
+    fn has_criu(&self, _call: &Call<'_>) -> Result<(), String> {
+        Err("ct knows of no checkpoints of it".to_owned())
+    }
+
     /// The command that writes what runs in the container to `image`, and ends it unless it is to go on; or why there is
     /// none.
-    fn checkpoint(&self, _call: &Call<'_>, _image: &Path, _leave_running: bool) -> Result<Command, String> {
-        Err("ct knows of no checkpoints of it".to_owned())
+    fn checkpoint(&self, call: &Call<'_>, image: &Path, leave_running: bool) -> Result<Command, String> {
+        self.has_criu(call)?;
+        Ok(criu::checkpoint(self.program(call), call, image, leave_running))
     }
 
     /// As [`Family::start`], from what [`Family::checkpoint`] has written.
     fn restore(
         &self,
         call: &Call<'_>,
-        _cgroup: &UnitCgroup,
-        _streams: Streams,
-        _image: &Path,
+        cgroup: &UnitCgroup,
+        streams: Streams,
+        image: &Path,
     ) -> Result<i32, Error> {
-        Err(call.cannot("ct knows of no checkpoints of it"))
+        self.has_criu(call).map_err(|reason| call.cannot(&reason))?;
+        let command = criu::restore(self.program(call), call, &streams, image);
+        call.leaves_behind(command, cgroup, streams)
     }
 
     /// The command that runs `argv` inside the container, as its own user, in a group below its cgroup, and ends as that

@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! runc(8), and each runtime of a path or name that ct does not know: they follow its command line.
 
-use std::path::Path;
-use std::process::Command;
-
 use super::call::Call;
 use super::criu;
 use super::family::{Family, Limits};
-use super::places::Streams;
-use crate::cgroup::UnitCgroup;
-use crate::exit::Error;
 
 /// runc.
 #[derive(Debug)]
@@ -31,18 +25,7 @@ impl Family for Runc {
         true
     }
 
-    fn checkpoint(&self, call: &Call<'_>, image: &Path, leave_running: bool) -> Result<Command, String> {
-        criu::is_there(call)?;
-        Ok(criu::checkpoint(self, call, image, leave_running))
-    }
-
-    fn restore(
-        &self,
-        call: &Call<'_>,
-        cgroup: &UnitCgroup,
-        streams: Streams,
-        image: &Path,
-    ) -> Result<i32, Error> {
-        criu::restore(self, (call, cgroup), streams, image)
+    fn has_criu(&self, call: &Call<'_>) -> Result<(), String> {
+        criu::is_there(call)
     }
 }

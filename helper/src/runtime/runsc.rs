@@ -51,7 +51,8 @@ impl Family for Runsc {
     fn start(&self, call: &Call<'_>, cgroup: &UnitCgroup, streams: Streams) -> Result<i32, Error> {
         let mut command = self.program(call);
         command.arg(network(call)?).arg("--log").arg(call.log()).args(["--log-format", "json"]);
-        self.add_run(&mut command, call, &streams);
+        command.args(["run", "--detach"]);
+        call.name_container(&mut command, &streams);
         sys::enter_cgroup_before_exec(&mut command, cgroup.payload_procs()?);
         call.leaves_behind(command, cgroup, streams)
     }
@@ -77,11 +78,7 @@ impl Family for Runsc {
         let mut command = self.program(call);
         command.arg(network(call)?).arg("--log").arg(call.log()).args(["--log-format", "json"]);
         command.args(["restore", "--detach", "--image-path"]).arg(image);
-        command.arg("--bundle").arg(&call.places.bundle).arg("--pid-file").arg(call.pid_file());
-        if let Some(socket) = &streams.console_socket {
-            command.arg("--console-socket").arg(socket);
-        }
-        command.arg(&call.places.id);
+        call.name_container(&mut command, &streams);
         sys::enter_cgroup_before_exec(&mut command, cgroup.payload_procs()?);
         call.leaves_behind(command, cgroup, streams)
     }
