@@ -4,6 +4,7 @@
 //! It begins as ct's defaults, or as the bundle's own config.json, and gets on top what the TOML says. What PID 1 has
 //! set already (limits, oom score, resources) is never said a second time.
 
+mod defaults;
 mod limits;
 mod namespaces;
 
@@ -19,8 +20,8 @@ use ct_config::value::Timespan;
 use nix::unistd::{Uid, chown};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    BoxBuilder, Capability, LinuxBuilder, LinuxNamespace, LinuxSeccomp, PosixRlimit, Process, ProcessBuilder,
-    RootBuilder, Spec, SpecBuilder, User, UserBuilder,
+    BoxBuilder, Capability, Linux, LinuxSeccomp, Mount, PosixRlimit, Process, RootBuilder, Spec, User,
+    UserBuilder,
 };
 
 use crate::account::Account;
@@ -36,22 +37,6 @@ use crate::{capabilities, devices, env_file, mounts, seccomp, small_init};
 
 /// What a program without an environment of its own finds its commands with.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// runtime-spec's "Masked Paths" and "Readonly Paths": what of /proc and /sys is not namespaced.
-const MASKED: [&str; 11] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// The file mode creation mask of a service that says nothing else, see systemd.exec(5).
 pub(crate) const USUAL_UMASK: u32 = 0o022;
@@ -133,93 +118,106 @@ pub(crate) fn has_poststop(bundle: &Path) -> bool {
 }
 
 /// Puts the parts together.
-pub(crate) fn assemble(parts: Parts<'_>) -> Result<Spec, Error> {
-    let (container, runtime, ids) = (parts.container, parts.runtime, parts.identity.ids.as_ref());
-    let own_config = parts.base.is_some();
-    let mut spec = match parts.base {
-        Some(base) => base,
-        None => defaults()?,
+pub(crate) fn assemble(mut parts: Parts<'_>) -> Result<Spec, Error> {
+    let base = parts.base.take();
+    let own_config = base.is_some();
+    let mut spec = base.map_or_else(defaults::defaults, Ok)?;
+    set_root(&mut spec, &parts, own_config)?;
+    let mut process = spec.process().clone().unwrap_or_default();
+    let capabilities = assemble_process(&mut process, &parts, own_config)?;
+    let mut all_mounts = match spec.mounts().clone() {
+        Some(bundled) if own_config => bundled,
+        _ => {
+            let ids = parts.identity.ids.as_ref();
+            mounts::defaults(parts.container, ids, has_system_init(&process), parts.joined)?
+        }
     };
+    spec.set_process(Some(process));
+    let mut linux = spec.linux().clone().unwrap_or_default();
+    assemble_linux(&mut linux, &parts, own_config, &capabilities)?;
+    if let Some(source) = &parts.joined.shared_memory {
+        mounts::share_memory(&mut all_mounts, source)?;
+    }
+    mounts::add(&mut all_mounts, &parts.mounts)?;
+    add_devices(&mut linux, &mut all_mounts, &parts)?;
+    spec.set_mounts(Some(all_mounts));
+    spec.set_linux(Some(linux));
+    Ok(spec)
+}
+
+/// The root file system, and the name of what is in it.
+fn set_root(spec: &mut Spec, parts: &Parts<'_>, own_config: bool) -> Result<(), Error> {
     let readonly = parts.rootfs.readonly.or_else(|| spec.root().as_ref().and_then(|root| root.readonly()));
     let root = RootBuilder::default().path(&parts.rootfs.path).readonly(readonly.unwrap_or(false)).build();
     spec.set_root(Some(root.map_err(malformed)?));
+    let container = parts.container;
     if parts.joined.uts.is_some() {
         // It has the pod's, and to set one would be to set it for all members.
         spec.set_hostname(None).set_domainname(None);
     } else if container.hostname.is_some() || !own_config {
         spec.set_hostname(Some(container.hostname.clone().unwrap_or_else(|| container.name.to_string())));
     }
+    Ok(())
+}
 
-    let mut process = spec.process().clone().unwrap_or_default();
+/// Init. Returns its capabilities, which the system-call filter depends on.
+fn assemble_process(
+    process: &mut Process,
+    parts: &Parts<'_>,
+    own_config: bool,
+) -> Result<Vec<Capability>, Error> {
+    let (container, family, identity) = (parts.container, parts.runtime.family, parts.identity);
     let root = &parts.rootfs.directory;
-    let capabilities = set_process(&mut process, container, root, own_config, ids.is_some())?;
-    limits::say(&mut process, container, runtime.family.limits_to_repeat())?;
-    set_terminal(&mut process, parts.terminal)?;
+    let capabilities = set_process(process, container, root, own_config, identity.ids.is_some())?;
+    limits::say(process, container, family.limits_to_repeat())?;
+    set_terminal(process, parts.terminal)?;
     // The usual one is nobody's wish: a bundle's own stands, and without it the runtime passes on the helper's.
     if parts.umask != USUAL_UMASK {
         process.user_mut().set_umask(Some(parts.umask));
     }
     // Groups that nobody asked for by name.
-    let implied_groups = parts.identity.account.is_root() || !runtime.family.insists_on_being_root();
+    let implied_groups = identity.account.is_root() || !family.insists_on_being_root();
     if !implied_groups && container.process.groups.is_empty() {
         process.user_mut().set_additional_gids(None);
     }
-    let system_init = has_system_init(&process);
-    set_environment(&mut process, container, own_config, system_init)?;
-    spec.set_process(Some(process));
+    let system_init = has_system_init(process);
+    set_environment(process, container, own_config, system_init)?;
+    Ok(capabilities)
+}
 
-    let mut linux = spec.linux().clone().unwrap_or_default();
-    namespaces::set(&mut linux, container, ids, own_config)?;
-    namespaces::join(&mut linux, parts.joined)?;
-    linux.set_cgroups_path(Some(parts.cgroup));
+/// What Linux alone has: namespaces, the control group, the system-call filter.
+fn assemble_linux(
+    linux: &mut Linux,
+    parts: &Parts<'_>,
+    own_config: bool,
+    capabilities: &[Capability],
+) -> Result<(), Error> {
+    namespaces::set(linux, parts.container, parts.identity.ids.as_ref(), own_config)?;
+    namespaces::join(linux, parts.joined)?;
+    linux.set_cgroups_path(Some(parts.cgroup.clone()));
     // Which devices may be opened is the unit's to say (DevicePolicy=, DeviceAllow=).
     if let Some(resources) = linux.resources_mut() {
         resources.set_devices(None);
     }
-    match &container.security.seccomp {
+    match &parts.container.security.seccomp {
         None if own_config => {}
         wanted => {
-            let filter = read_seccomp(wanted.as_ref().unwrap_or(&Seccomp::Default), &capabilities)?;
+            let filter = read_seccomp(wanted.as_ref().unwrap_or(&Seccomp::Default), capabilities)?;
             linux.set_seccomp(filter);
         }
     }
-    let mut all_mounts = match spec.mounts().clone() {
-        Some(bundled) if own_config => bundled,
-        _ => mounts::defaults(container, ids, system_init, parts.joined)?,
-    };
-    if let Some(source) = &parts.joined.shared_memory {
-        mounts::share_memory(&mut all_mounts, source)?;
-    }
-    mounts::add(&mut all_mounts, &parts.mounts)?;
-    let bind = ids.is_some() || runtime.family.binds_devices();
-    let node_rules = devices::add(&mut linux, &mut all_mounts, &container.security.devices, bind)?;
-    if runtime.family.refuses_devices() && !node_rules.is_empty() {
-        linux.set_resources(Some(devices::with_rules(linux.resources().clone(), node_rules)));
-    }
-    spec.set_mounts(Some(all_mounts));
-    spec.set_linux(Some(linux));
-    Ok(spec)
+    Ok(())
 }
 
-/// ct's own defaults, before the TOML is applied.
-fn defaults() -> Result<Spec, Error> {
-    let process = ProcessBuilder::default()
-        .terminal(false)
-        .user(UserBuilder::default().uid(0_u32).gid(0_u32).build().map_err(malformed)?)
-        .args(vec!["/sbin/init".to_owned()])
-        .env(Vec::<String>::new())
-        .cwd("/")
-        .no_new_privileges(true)
-        .build()
-        .map_err(malformed)?;
-    let linux = LinuxBuilder::default()
-        .namespaces(Vec::<LinuxNamespace>::new())
-        .masked_paths(MASKED.map(str::to_owned))
-        .readonly_paths(READONLY.map(str::to_owned))
-        .build()
-        .map_err(malformed)?;
-    // 1.0.2: what the oldest supported runtimes accept.
-    SpecBuilder::default().version("1.0.2").process(process).linux(linux).build().map_err(malformed)
+/// `security.devices`
+fn add_devices(linux: &mut Linux, mounts: &mut Vec<Mount>, parts: &Parts<'_>) -> Result<(), Error> {
+    let family = parts.runtime.family;
+    let bind = parts.identity.ids.is_some() || family.binds_devices();
+    let rules = devices::add(linux, mounts, &parts.container.security.devices, bind)?;
+    if family.refuses_devices() && !rules.is_empty() {
+        linux.set_resources(Some(devices::with_rules(linux.resources().clone(), rules)));
+    }
+    Ok(())
 }
 
 /// Command, directory, user, capabilities. Returns the capabilities, which the system-call filter depends on.
