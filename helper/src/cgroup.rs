@@ -20,6 +20,10 @@ use crate::exit::Error;
 
 const ROOT: &str = "/sys/fs/cgroup";
 
+/// The mode of `cgroup.procs` as the kernel makes it, and with the right for a group.
+const ALONE: u32 = 0o644;
+const SHARED: u32 = 0o664;
+
 /// How long killed processes may take to be gone, in milliseconds, and how often that is looked at.
 const EMPTIED_WITHIN: u16 = 2_000;
 const EMPTIED_SLICE: u16 = 500;
@@ -198,9 +202,7 @@ impl UnitCgroup {
     /// Lets a group of users move processes to `payload/`, too. It is that of the container's root, which nobody on the
     /// host has but an account's runtime, while it starts the container.
     pub(crate) fn share_payload(&mut self, gid: u32) -> Result<(), Error> {
-        let path = self.payload_on_host().join("cgroup.procs");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o664))
-            .map_err(|e| Error::system(format!("chmod {}", path.display()), e))?;
+        self.set_payload_mode(SHARED)?;
         self.shared_with = Some(Gid::from_raw(gid));
         Ok(())
     }
@@ -217,9 +219,19 @@ impl UnitCgroup {
         self.give_procs(uid)
     }
 
-    /// Undoes [`Self::lend_to`].
+    /// Undoes [`Self::lend_to`] and [`Self::share_payload`]: in the container, too, there may be users of that group. What is
+    /// run in it later begins in a group of its own.
     pub(crate) fn take_back(&self) -> Result<(), Error> {
+        if self.shared_with.is_some() {
+            self.set_payload_mode(ALONE)?;
+        }
         self.give_procs(0)
+    }
+
+    fn set_payload_mode(&self, mode: u32) -> Result<(), Error> {
+        let path = self.payload_on_host().join("cgroup.procs");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+            .map_err(|e| Error::system(format!("chmod {}", path.display()), e))
     }
 
     fn give_procs(&self, uid: u32) -> Result<(), Error> {

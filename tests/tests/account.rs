@@ -76,6 +76,27 @@ on_every_machine! {
         machine.assert_no_leaks(&before);
     }
 
+    /// The group of the container's root is the runtime's only while it starts the container.
+    fn users_inside_that_share_its_roots_group_move_nothing(machine: &Machine) {
+        machine.shell(ACCOUNT).succeeds();
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.shell("rm -f /srv/rootfs/sbin/init").succeeds();
+        machine.write_file("/srv/rootfs/sbin/init", 0o755, "#!/bin/sh\ntrap 'exit 0' TERM; sleep 1000 & wait\n");
+        machine.container(
+            "web",
+            "user = \"ct-web\"\n[root]\npath = \"/srv/rootfs\"\n[process]\ncommand = [\"/sbin/init\"]\n\
+             [stop]\nsignal = \"SIGTERM\"\n[ready]\ncommand = [\"true\"]\n",
+        );
+        machine.daemon_reload();
+        machine.start("ct@web");
+        let procs = "/sys/fs/cgroup/ct.slice/ct@web.service/payload/cgroup.procs";
+        assert_eq!(machine.shell(&format!("stat -c '%a %u %g' {procs}")).succeeds().stdout, "644 200000 300000\n");
+        let moves = |user: &str| machine.run(["ctctl", "exec", "-u", user, "web", "--", "sh", "-c", "echo 0 >/sys/fs/cgroup/cgroup.procs"]);
+        let refused = moves("5:0").fails();
+        assert!(refused.stderr.contains("Permission denied"), "{refused}");
+        moves("0:0").succeeds();
+    }
+
     fn the_runtime_itself_runs_as_the_account(machine: &Machine) {
         machine.shell(ACCOUNT).succeeds();
         machine.busybox_rootfs("/srv/rootfs");
