@@ -79,6 +79,10 @@ fn can_be_restored(container: &Container) -> Result<(), Error> {
             "what it has written to its root file system ends with it (root.writable = \"ephemeral\")",
         );
     }
+    // Seen with runsc: what goes on at a new terminal hears no signal from outside, that of a stop among them.
+    if container.process.terminal == Some(true) {
+        return cannot("with another terminal it would hear no signal (process.terminal)");
+    }
     if matches!(container.ready.when, ReadyWhen::Notified { .. }) {
         return cannot("its socket to ct ends with it (ready.notify)");
     }

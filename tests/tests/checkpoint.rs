@@ -71,6 +71,43 @@ on_every_machine! {
         machine.assert_no_leaks(&before);
     }
 
+    /// The other ends of its standard files are new ones.
+    fn what_it_reads_and_prints_on_goes_on(machine: &Machine) {
+        prepare(machine);
+        let repeats = "trap 'exit 7' TERM; while read line; do echo $line; echo $line >>/file; done; sleep 1000 & wait";
+        for (mode, reads) in [("none", true), ("journal", true), ("pipe", true), ("pipe", false)] {
+            machine.shell("rm -rf /srv/rootfs/file /var/lib/ct/web; touch /srv/rootfs/file").succeeds();
+            let script = if reads { repeats } else { COUNTS };
+            machine.container("web", &format!("runtime = \"runsc\"\nlog.mode = {mode:?}\nroot.path = \"/srv/rootfs\"\n\
+                process = {{ stdin_open = {reads}, command = [\"sh\", \"-c\", '''{script}'''] }}\n"));
+            machine.daemon_reload();
+            machine.start("ct@web");
+            let types = |line: &str| {
+                let to = if mode == "pipe" { "| timeout 60 ctctl console --once web >/dev/null" } else { ">/run/ct/web/stdin" };
+                machine.shell(&format!("echo {line} {to} & until grep -qx {line} /srv/rootfs/file; do :; done; kill $! 2>/dev/null; wait")).succeeds();
+            };
+            if reads {
+                types("before");
+            }
+            machine.run(["ctctl", "checkpoint", "web"]).succeeds();
+            machine.shell("journalctl --sync; journalctl --rotate --vacuum-time=1s").succeeds();
+            machine.run(["ctctl", "restore", "web"]).succeeds();
+            if reads {
+                types("after");
+            }
+            let log = || machine.shell("journalctl --sync; journalctl -q -u ct@web -o cat SYSLOG_IDENTIFIER=web").stdout;
+            match (mode, reads) {
+                ("none", _) => assert_eq!(log(), ""),
+                (_, true) => machine.wait_until_true(|| log().lines().any(|line| line == "after")),
+                (_, false) => machine.wait_until_true(|| log().contains("count ")),
+            }
+            assert!(!log().lines().any(|line| matches!(line, "before" | "count 1")), "{mode} {reads}: {}", log());
+            machine.stop("ct@web");
+            assert_eq!(machine.show("ct@web", "ExecMainStatus"), "7", "{mode} {reads}");
+            machine.run(["systemctl", "reset-failed", "ct@web"]).succeeds();
+        }
+    }
+
     fn a_checkpoint_that_fails_leaves_container_and_older_checkpoint(machine: &Machine) {
         prepare(machine);
         machine.write_file("/usr/local/bin/runsc-broken", 0o755, "#!/bin/sh\ncase \" $* \" in *' checkpoint '*) test ! -e /srv/broken || {
@@ -123,6 +160,13 @@ on_every_machine! {
         machine.start("ct@web");
         refused("checkpoint web", "web cannot be restored: what it has written to its root file system ends with it");
         machine.stop("ct@web");
+
+        machine.container("web", "runtime = \"runsc\"\nroot.path = \"/srv/rootfs\"\nprocess = { terminal = true, command = [\"sleep\", \"1000\"] }\n");
+        machine.daemon_reload();
+        machine.start("ct@web");
+        refused("checkpoint web", "web cannot be restored: with another terminal it would hear no signal (process.terminal)");
+        assert_eq!(machine.show("ct@web", "ActiveState"), "active");
+        machine.shell("systemctl kill -s KILL ct@web; systemctl stop ct@web; systemctl reset-failed ct@web");
 
         // CRIU is on one of the machines, but not made for this kernel; crun has none in it.
         for (runtime, reason) in [("crun", "crun failed: it cannot do that: "), ("runc", "runc failed: ")] {
