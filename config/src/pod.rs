@@ -248,8 +248,24 @@ fn conflicts(container: &Container, membership: &Membership, pod: &Pod) -> Vec<P
         format!("{own} cannot join the namespaces of the pod {name}, which are {pods}'s"),
         format!("set user = {pods:?} here, or user = {own:?} in the pod"),
     );
+    problems.extend(monitor_in_host_network(container, membership, pod));
     problems.sort_by(|a, b| (&a.file, a.position).cmp(&(&b.file, b.position)));
     problems
+}
+
+/// What LXC does for root alone, wherever the host's network comes from.
+fn monitor_in_host_network(container: &Container, membership: &Membership, pod: &Pod) -> Option<Problem> {
+    let (network, own) = match pod.share.net {
+        true => (Some(&pod.network), None),
+        false => (container.network.as_ref(), membership.network.as_ref()),
+    };
+    let is_of_account = container.runtime.family == RuntimeFamily::Lxc && container.account.is_some();
+    if !is_of_account || network != Some(&Network::Host) {
+        return None;
+    }
+    let (place, key) = own.map_or((&membership.place, "pod"), |place| (place, "network.mode"));
+    let reason = format!("{} cannot: {}", container.runtime.name, validate::LXC_IN_HOST_NETWORK);
+    Some(place.problem(key, reason, Some(validate::INSTEAD_OF_HOST_NETWORK.to_owned())))
 }
 
 impl Pod {

@@ -11,6 +11,7 @@ mod unit;
 
 pub use isolation::CAPABILITIES;
 pub(crate) use pod::{PodIdentity, pod};
+pub(crate) use runtime::{INSTEAD_OF_HOST_NETWORK, LXC_IN_HOST_NETWORK};
 #[cfg(feature = "schema")]
 pub(crate) use unit::{FORBIDDEN_SERVICE, FORBIDDEN_UNIT};
 

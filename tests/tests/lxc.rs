@@ -330,9 +330,33 @@ ldd /usr/libexec/ct/ct-lxc | awk '/=>/ { print $3 }' | xargs -I{} cp -L {} lib/x
         let init = init_of(machine, "ct@web");
         assert_eq!(inside, machine.shell(&format!("readlink /proc/{init}/ns/net")).succeeds().stdout);
 
-        // In the host's network it would be: there LXC starts none.
+        // In the host's network it would be.
         machine.container("shares", &container(IDLE, "user = \"ct-web\"\nnetwork.mode = \"host\""));
+        let refused = machine.run(["ctctl", "check"]).exits(1);
+        let said = "/etc/ct/containers/shares.toml:3:16: network.mode: lxc cannot: through an account its command socket";
+        assert!(refused.stdout.contains(said) && refused.stdout.contains("(crun can, and so can lxc without `user`)"), "{refused}");
         machine.daemon_reload();
         machine.try_start("ct@shares").fails();
+        assert_eq!(machine.show("ct@shares", "ExecMainStatus"), "78", "{}", machine.journal("ct@shares"));
+    }
+
+    /// There /sys is the host's, with what is mounted in it.
+    fn the_hosts_network_is_there_in_a_user_namespace(machine: &Machine) {
+        prepare(machine);
+        // Where newuidmap(1) is, LXC asks it also as root.
+        machine.shell("echo root:300000:65536 | tee /etc/subuid >/etc/subgid").succeeds();
+        let script = "readlink /proc/self/ns/net; grep -c '^0::/ct-job' /proc/self/cgroup; ls -d /sys/kernel /sys/fs/cgroup/ct-job* | wc -l; \
+                      ls /sys/fs/cgroup/ct.slice; mkdir /sys/fs/cgroup/x || echo read-only";
+        let network = machine.run(["readlink", "/proc/1/ns/net"]).succeeds().stdout;
+        let maps = "uid = [[0, 300000, 65536]]\ngid = [[0, 300000, 65536]]\n";
+        for runtime in ["crun", "lxc"] {
+            let config = container(IDLE, "").replace("\"lxc\"", &format!("{runtime:?}"));
+            machine.container("web", &format!("{config}[network]\nmode = \"host\"\n[idmap]\n{maps}"));
+            machine.daemon_reload();
+            machine.start("ct@web");
+            let inside = machine.run(["ctctl", "exec", "web", "--", "sh", "-c", script]);
+            assert_eq!(inside.stdout, format!("{network}1\n2\nread-only\n"), "{runtime}: {inside}");
+            machine.stop("ct@web");
+        }
     }
 }

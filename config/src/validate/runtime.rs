@@ -17,6 +17,9 @@ use crate::value::Signal;
 const KNOWN: [&str; 5] = ["crun", "runc", "youki", "runsc", "lxc"];
 /// What stays beside a container of LXC's: ct's own program around the library, see ct.toml(5).
 const PROGRAM_OF_LXC: &str = "/usr/libexec/ct/ct-lxc";
+/// Why LXC starts nothing of an account in the host's network, and what does.
+pub(crate) const LXC_IN_HOST_NETWORK: &str = "through an account its command socket would be in the host's network, where root of any other container could use it";
+pub(crate) const INSTEAD_OF_HOST_NETWORK: &str = "crun can, and so can lxc without `user`";
 /// The highest signal that runsc passes on to the container.
 const LAST_OF_RUNSC: i32 = 31;
 
@@ -71,14 +74,20 @@ impl Check<'_> {
             RuntimeFamily::Runsc => refused_by_runsc(fragment),
             RuntimeFamily::Lxc => refused_by_lxc(fragment),
         };
-        for (span, key, reason) in refused {
-            self.at(&span, key, &format!("{} cannot: {reason}", runtime.name), None);
+        for Refused { span, key, reason, hint } in refused {
+            let hint = hint.map(str::to_owned);
+            self.at(&span, key, &format!("{} cannot: {reason}", runtime.name), hint);
         }
     }
 }
 
-/// Where, which key, and why not.
-type Refused = (Span, &'static str, &'static str);
+/// Where, which key, why not, and what can be done instead.
+struct Refused {
+    span: Span,
+    key: &'static str,
+    reason: &'static str,
+    hint: Option<&'static str>,
+}
 
 /// Where it names an account that is not root.
 fn account(fragment: &Fragment) -> Option<Span> {
@@ -88,21 +97,35 @@ fn account(fragment: &Fragment) -> Option<Span> {
 
 fn refused_by_youki(fragment: &Fragment) -> Vec<Refused> {
     let why = "without privileges it cannot write the id maps of a container";
-    account(fragment).map(|span| (span, "user", why)).into_iter().collect()
+    account(fragment).map(|span| Refused { span, key: "user", reason: why, hint: None }).into_iter().collect()
 }
 
-/// A bundle may say more in its config.json than LXC has words for.
+/// A bundle may say more in its config.json than LXC has words for. In the host's network its monitor has a socket with an
+/// abstract name, which has no permissions: root starts it elsewhere and has the container join, which an account may not.
 fn refused_by_lxc(fragment: &Fragment) -> Vec<Refused> {
-    let bundle = fragment.root.as_ref().and_then(|root| root.bundle.as_ref());
-    let reason = "it is no OCI runtime and takes no bundle; root.path can name its root";
-    bundle.map(|bundle| (bundle.span(), "root.bundle", reason)).into_iter().collect()
+    let bundle = fragment.root.as_ref().and_then(|root| root.bundle.as_ref()).map(|bundle| Refused {
+        span: bundle.span(),
+        key: "root.bundle",
+        reason: "it is no OCI runtime and takes no bundle; root.path can name its root",
+        hint: None,
+    });
+    // A member may be in the network of its pod: what that says is known where the two are brought together.
+    let network = fragment.network.as_ref().filter(|_| account(fragment).is_some() && fragment.pod.is_none());
+    let mode = network.and_then(|network| network.mode.as_ref()).filter(|mode| mode.get_ref() == "host");
+    let network = mode.map(|mode| Refused {
+        span: mode.span(),
+        key: "network.mode",
+        reason: LXC_IN_HOST_NETWORK,
+        hint: Some(INSTEAD_OF_HOST_NETWORK),
+    });
+    bundle.into_iter().chain(network).collect()
 }
 
 /// gVisor's sandbox is a kernel of its own: what the host's kernel has, it has not.
 fn refused_by_runsc(fragment: &Fragment) -> Vec<Refused> {
     let mut refused = Vec::new();
     let mut refuse = |span: Option<Span>, key, reason| {
-        refused.extend(span.map(|span| (span, key, reason)));
+        refused.extend(span.map(|span| Refused { span, key, reason, hint: None }));
     };
     let why = "only root may run it; its sandbox has no rights on the host anyhow";
     refuse(account(fragment), "user", why);

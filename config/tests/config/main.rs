@@ -8,6 +8,7 @@ mod fake_root;
 mod files;
 mod pods;
 mod rules;
+mod runtimes;
 #[cfg(feature = "schema")]
 mod schema;
 mod settings;

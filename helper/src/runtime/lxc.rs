@@ -69,7 +69,7 @@ impl Family for Lxc {
         command.arg(option("config", &call.places.bundle.join("config.json")));
         command.arg(option("log", &call.log())).arg(option("ran", &ran));
         let (spec, account) = (read_spec(call.places)?, call.account);
-        network::leave(&mut command, &spec, account);
+        network::leave(&mut command, &spec, account)?;
         let socket = streams.console_socket.clone();
         streams.give_to(&mut command)?;
         if let Some(socket) = socket {

@@ -43,6 +43,14 @@ pub(super) fn render(lines: &mut Lines, spec: &Spec, linux: &Linux) -> Result<()
         let destination = mount.destination();
         let by_lxc = OF_LXC.iter().any(|known| destination == Path::new(known))
             || (destination == Path::new("/sys") && sys_by_lxc.is_some());
+        // In a user namespace a file system is not mounted once more where it is mounted already (EBUSY), as the host's is here.
+        if mount.typ().as_deref() == Some("cgroup") && sys.is_some() && sys_by_lxc.is_none() {
+            let target = relative(&destination.to_string_lossy())?;
+            lines.plain(
+                "lxc.mount.entry",
+                &format!("none {target} tmpfs ro,nosuid,nodev,noexec,size=0k 0 0"),
+            )?;
+        }
         if !by_lxc {
             lines.plain("lxc.mount.entry", &entry(mount)?)?;
         }

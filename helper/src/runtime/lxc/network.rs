@@ -12,14 +12,16 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use super::{config, option};
 use crate::account::Account;
 use crate::cgroup::JobGroup;
+use crate::exit::Error;
 use crate::sys;
 
 /// Has the monitor leave this process's network. A container that is to stay in it joins it by path, which the kernel allows root
-/// alone: through an account the monitor has to stay, too.
-pub(super) fn leave(command: &mut Command, spec: &Spec, account: &Account) {
+/// alone: through an account the monitor would have to stay, too, so that no config may say this.
+pub(super) fn leave(command: &mut Command, spec: &Spec, account: &Account) -> Result<(), Error> {
     let stays = !has_network(spec);
     if stays && !account.is_root() {
-        return;
+        let reason = "network.mode: LXC starts nothing of an account in the host's network";
+        return Err(Error::ConfigText(reason.to_owned()));
     }
     if stays {
         // This process is there until the container runs.
@@ -27,6 +29,7 @@ pub(super) fn leave(command: &mut Command, spec: &Spec, account: &Account) {
         command.arg(option("network", &own));
     }
     sys::leave_network_before_exec(command);
+    Ok(())
 }
 
 /// Whether the container's network is its own, or one that it joins.
