@@ -93,7 +93,7 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     };
 
     // Its terminal, or the other ends of its pipes, for the service that stays with it.
-    let mut offered = files.into_offered();
+    let mut offered = files.into_offered(prepared.user).at(Step::Console)?;
     if let Some(console) = console {
         let master = console.sole(account).at(Step::Console)?;
         console::give_size(&master, USUAL_SIZE).at(Step::Console)?;
