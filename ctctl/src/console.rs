@@ -7,6 +7,7 @@ mod detach_keys;
 mod keyboard;
 mod link;
 mod screen;
+mod seat;
 mod waiting;
 
 use std::io::ErrorKind;
@@ -18,10 +19,11 @@ use ct_config::settings::has_console;
 use ct_console::{End, Mode};
 use nix::sys::signal::Signal;
 
-use self::attachment::{Outcome, Seat};
+use self::attachment::{Outcome, attach};
 use self::detach_keys::DetachKeys;
 use self::keyboard::Keyboard;
 use self::link::Link;
+use self::seat::Seat;
 use self::waiting::{Next, Waiting};
 use crate::configs::Configs;
 use crate::context::Context;
@@ -146,7 +148,7 @@ impl Console<'_> {
         }
         self.was_attached = true;
         self.bare = None;
-        match self.seat.attach(link)? {
+        match attach(&mut self.seat, link)? {
             Outcome::Detached => {
                 self.seat.leave_terminal();
                 self.seat.say("detached");

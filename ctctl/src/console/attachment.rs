@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Somebody at the console of a container, through one connection and the next: what is typed goes in, what is printed comes
-//! out, until they detach, a signal comes, or the connection ends.
+//! One connection to the console of a container: what is typed goes in, what is printed comes out, until they detach, a
+//! signal comes, or the connection ends.
 
 use std::time::{Duration, Instant};
 
-use ct_config::name::ContainerName;
 use ct_console::{ClientFrame, End, MAX_SIDE, Mode, Resume, ServerFrame, ServerHello, Size};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::getpid;
+use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::keyboard::{Keyboard, Typed};
+use super::keyboard::Typed;
 use super::link::Link;
-use super::screen::{Item, Screen};
+use super::seat::Seat;
 use crate::error::Error;
-use crate::pty::{self, RawTerminal};
-use crate::signals::Signals;
+use crate::pty;
 
 /// How long the next key of those that detach may take.
 const NEXT_KEY: Duration = Duration::from_secs(1);
@@ -39,23 +36,19 @@ pub(super) enum Outcome {
     Gone,
 }
 
-/// Who sits there.
-#[derive(Debug)]
-pub(super) struct Seat {
-    pub(super) name: ContainerName,
-    pub(super) mode: Mode,
-    pub(super) screen: Screen,
-    pub(super) signals: Signals,
-    keyboard: Keyboard,
-    /// The keys that detach, as they are pressed.
-    keys: String,
-    raw: Option<RawTerminal>,
-    /// Where we are in what the container prints.
-    seen: Option<Resume>,
-    /// There was an escape sequence, which the terminal may still be changed by.
-    is_escaped: bool,
-    /// It was said that we are there.
-    pub(super) is_announced: bool,
+/// Stays on this connection until it is over.
+pub(super) fn attach(seat: &mut Seat, link: Link) -> Result<Outcome, Error> {
+    // With nothing to type any more, the place of the one who writes is not ours to take.
+    let mode = if seat.keyboard.is_done() { Mode::ReadOnly } else { seat.mode };
+    let alarm = Some((Instant::now() + ANSWER, Alarm::Answer));
+    let mut attachment = Attachment { seat, link, hello: None, alarm, is_input_over: false, outcome: None };
+    attachment.link.push(&ClientFrame::hello(mode, attachment.seat.seen));
+    loop {
+        attachment.step()?;
+        if let Some(outcome) = attachment.outcome.take() {
+            return outcome;
+        }
+    }
 }
 
 /// One connection.
@@ -75,86 +68,6 @@ enum Alarm {
     Answer,
     NextKey,
     Farewell,
-}
-
-impl Seat {
-    pub(super) fn new(
-        name: ContainerName,
-        mode: Mode,
-        signals: Signals,
-        keyboard: Keyboard,
-        keys: String,
-    ) -> Result<Self, Error> {
-        let screen = Screen::open()?;
-        Ok(Self {
-            name,
-            mode,
-            screen,
-            signals,
-            keyboard,
-            keys,
-            raw: None,
-            seen: None,
-            is_escaped: false,
-            is_announced: false,
-        })
-    }
-
-    /// Says something of this container.
-    pub(super) fn say(&mut self, text: &str) {
-        let text = format!("{}: {text}", self.name);
-        self.screen.say(text);
-    }
-
-    /// Stays on this connection until it is over.
-    pub(super) fn attach(&mut self, link: Link) -> Result<Outcome, Error> {
-        // With nothing to type any more, the place of the one who writes is not ours to take.
-        let mode = if self.keyboard.is_done() { Mode::ReadOnly } else { self.mode };
-        let alarm = Some((Instant::now() + ANSWER, Alarm::Answer));
-        let mut attachment =
-            Attachment { seat: self, link, hello: None, alarm, is_input_over: false, outcome: None };
-        attachment.link.push(&ClientFrame::hello(mode, attachment.seat.seen));
-        loop {
-            attachment.step()?;
-            if let Some(outcome) = attachment.outcome.take() {
-                return outcome;
-            }
-        }
-    }
-
-    /// The terminal is the caller's again, as it was.
-    pub(super) fn leave_terminal(&mut self) {
-        self.screen.finish(FAREWELL);
-        if std::mem::take(&mut self.is_escaped) {
-            pty::reset();
-        }
-        self.raw = None;
-    }
-
-    fn enter_terminal(&mut self) -> Result<(), Error> {
-        self.raw = None;
-        self.raw = match self.mode {
-            Mode::ReadOnly => RawTerminal::enter_to_watch()?,
-            Mode::Write | Mode::Shared => RawTerminal::enter()?,
-        };
-        Ok(())
-    }
-
-    fn announce(&mut self, has_terminal: bool) {
-        if std::mem::replace(&mut self.is_announced, true) {
-            return;
-        }
-        let mut text = "attached".to_owned();
-        if self.mode == Mode::ReadOnly {
-            text.push_str(", to read only");
-        }
-        if self.keyboard.is_terminal() && !has_terminal {
-            text.push_str("; Ctrl-C detaches");
-        } else if self.keyboard.is_terminal() && !self.keys.is_empty() {
-            text.push_str(&format!("; {} detaches", self.keys));
-        }
-        self.say(&text);
-    }
 }
 
 impl Attachment<'_> {
@@ -229,16 +142,11 @@ impl Attachment<'_> {
             match signal {
                 Signal::SIGWINCH => self.resize(),
                 Signal::SIGTSTP => {
-                    let is_raw = self.seat.raw.take().is_some();
-                    // As the signal would have done, had it not been caught.
-                    kill(getpid(), Signal::SIGSTOP).map_err(|e| Error::system("kill", e))?;
-                    if is_raw {
-                        self.seat.enter_terminal()?;
-                    }
+                    self.seat.suspend()?;
                     self.resize();
                 }
                 // Whoever stopped us, a shell, has the terminal as it wants it.
-                Signal::SIGCONT if self.seat.raw.is_some() => {
+                Signal::SIGCONT if self.seat.is_raw() => {
                     self.seat.enter_terminal()?;
                     self.resize();
                 }
@@ -321,10 +229,10 @@ impl Attachment<'_> {
                 printed.append(&mut bytes);
                 continue;
             }
-            self.print(std::mem::take(&mut printed));
+            self.seat.print(std::mem::take(&mut printed));
             self.hear(said)?;
         }
-        self.print(printed);
+        self.seat.print(printed);
         if !is_open && self.outcome.is_none() {
             let is_leaving = matches!(self.alarm, Some((_, Alarm::Farewell)));
             self.outcome = Some(Ok(if is_leaving { Outcome::Detached } else { Outcome::Lost }));
@@ -332,22 +240,11 @@ impl Attachment<'_> {
         Ok(())
     }
 
-    fn print(&mut self, bytes: Vec<u8>) {
-        if bytes.is_empty() {
-            return;
-        }
-        if let Some(seen) = &mut self.seat.seen {
-            seen.offset += bytes.len() as u64;
-        }
-        self.seat.is_escaped |= bytes.contains(&0x1b);
-        self.seat.screen.show(Item::Bytes(bytes));
-    }
-
     fn hear(&mut self, said: Said) -> Result<(), Error> {
         match said {
             Said::Hello(hello) => self.begin(hello)?,
             Said::Gap { lost, offset } => {
-                self.mark(lost);
+                self.seat.mark(lost);
                 if let Some(seen) = &mut self.seat.seen {
                     seen.offset = offset;
                 }
@@ -367,7 +264,7 @@ impl Attachment<'_> {
     fn begin(&mut self, hello: ServerHello) -> Result<(), Error> {
         self.alarm = None;
         self.hello = Some(hello);
-        if hello.has_terminal && self.seat.raw.is_none() {
+        if hello.has_terminal && !self.seat.is_raw() {
             self.seat.enter_terminal()?;
         }
         self.seat.announce(hello.has_terminal);
@@ -381,18 +278,11 @@ impl Attachment<'_> {
             None => hello.offset,
         };
         if hello.offset > expected {
-            self.mark(hello.offset - expected);
+            self.seat.mark(hello.offset - expected);
         }
         self.seat.seen = Some(Resume { generation: hello.generation, offset: hello.offset });
         self.resize();
         Ok(())
-    }
-
-    /// In a line of its own, where the bytes would be.
-    fn mark(&mut self, lost: u64) {
-        let text =
-            if lost == 0 { "bytes are lost here".to_owned() } else { format!("{lost} bytes are lost here") };
-        self.seat.say(&text);
     }
 }
 
