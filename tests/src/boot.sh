@@ -7,6 +7,7 @@
 #                                     DIR/seed: files for the machine; DIR/notify: socket that hears READY=1;
 #                                     DIR/layers: names and directories of layers for containers
 #
+# Whoever runs this leaves out the capabilities that reach the host itself, see WITHOUT in preparation.rs.
 # Prints PID 1 as the host counts. Each stage runs the next: guard (stays) > enter > start > inside (becomes PID 1).
 set -eu
 stage=$1 group=$2 lower=$3 dir=$4

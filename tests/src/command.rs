@@ -14,6 +14,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::Machine;
+use crate::preparation::WITHOUT;
 use crate::systemctl::comes_true;
 
 /// How long a command may take unless it says otherwise: far above any, far below a stuck CI job.
@@ -135,8 +136,9 @@ impl<'a> Command<'a> {
         // A host with nsdelegate lets nobody enter the machine's cgroups from within its namespaces: first the cgroup.
         let mut command = std::process::Command::new("sh");
         command
-            .args(["-c", r#"echo 0 >"$1/cgroup.procs" && shift && exec nsenter "$@""#, "sh"])
+            .args(["-c", r#"echo 0 >"$1/cgroup.procs" && shift && exec setpriv "$@""#, "sh"])
             .arg(&cgroup)
+            .args([WITHOUT, "nsenter"])
             .args(["--all", "--target", &self.machine.pid().to_string(), "--"])
             .args(&self.argv)
             .env_clear()

@@ -21,6 +21,10 @@ use crate::{Machine, Root, System};
 /// Far above the half second of a boot, since many machines may share two processors.
 const BOOT_DEADLINE: Duration = Duration::from_secs(60);
 
+/// What no process of a machine may do, since it reaches the host, which has no namespace for it: set the clock, load
+/// modules, use ports and memory of the hardware. As setpriv(1) has it.
+pub(crate) const WITHOUT: &str = "--bounding-set=-sys_time,-sys_module,-sys_rawio";
+
 /// A machine to be booted, with files that are there before its PID 1 runs.
 #[must_use]
 pub struct Preparation {
@@ -120,7 +124,8 @@ impl Preparation {
         let ready = UnixDatagram::bind(format!("/proc/self/fd/{}/notify", opened.as_raw_fd()))?;
 
         let group = cgroup2_mount()?.join(format!("ct-tests-{}-{}", std::process::id(), self.name));
-        let mut guard = Command::new("sh")
+        let mut guard = Command::new("setpriv")
+            .args([WITHOUT, "sh"])
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/boot.sh"))
             .arg("guard")
             .args([&group, &lower.to_owned(), &dir])

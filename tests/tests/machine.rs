@@ -20,6 +20,25 @@ on_every_machine! {
         machine.run(["busctl", "--quiet", "status", "org.freedesktop.systemd1"]).succeeds();
     }
 
+    fn the_clock_and_the_modules_of_the_host_are_out_of_reach(machine: &Machine) {
+        const OUT_OF_REACH: [(&str, u32); 3] = [("sys_module", 16), ("sys_rawio", 17), ("sys_time", 25)];
+        for before in [&[][..], &["systemd-run", "--quiet", "--wait", "--pipe"]] {
+            let run = |script: &str| machine.run(before.iter().copied().chain(["sh", "-c", script]));
+            let sets = run("grep -hs ^Cap /proc/[0-9]*/status; :").succeeds().stdout;
+            assert!(sets.lines().count() > 10, "{sets}");
+            for line in sets.lines() {
+                let (_, set) = line.split_once(":\t").expect("NAME:\tSET");
+                let set = u64::from_str_radix(set, 16).expect("it is hexadecimal");
+                for (name, bit) in OUT_OF_REACH {
+                    // Before the call that would change the host's clock.
+                    assert_eq!(set & (1 << bit), 0, "{name} {before:?}: {line}");
+                }
+            }
+            let refused = run("date -s @$(date +%s)").exits(1).stderr;
+            assert!(refused.contains("cannot set date: Operation not permitted"), "{before:?}: {refused}");
+        }
+    }
+
     fn notify_unit_starts_and_its_exit_status_and_journal_are_seen(machine: &Machine) {
         machine.write_file("/etc/systemd/system/notifying.service", 0o644, NOTIFYING);
         machine.shell("mkfifo /run/go").succeeds();
