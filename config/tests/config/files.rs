@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which files count, in which order, and which are not believed.
+//! Which files count, and in which order.
 
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::net::UnixListener;
+use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
-use crate::fake_root::{FakeRoot, MINIMAL, short};
+use crate::fake_root::{FakeRoot, MINIMAL};
 use ct_config::container::{RootSource, Writable};
-use ct_config::host::Parallel;
 use ct_config::name::ContainerName;
-use ct_config::settings::Value;
-use ct_config::value::Size;
 
 const ETC: &str = "/etc/ct/containers";
 const RUN: &str = "/run/ct/containers";
@@ -198,97 +194,6 @@ fn problems_of_several_files_are_told_apart() {
     assert_eq!(reasons.len(), 4);
 }
 
-/// Each is a problem of its container alone, and none is waited for.
-#[test]
-fn files_that_are_not_to_be_believed() {
-    let root = FakeRoot::new("unsafe");
-    let path = |name: &str| root.path(&format!("{ETC}/{name}.toml"));
-    root.write(&format!("{ETC}/good.toml"), MINIMAL);
-    nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRUSR).unwrap();
-    root.link(&format!("{ETC}/dangling.toml"), "/nonexistent");
-    root.link(&format!("{ETC}/loop.toml"), "loop.toml");
-    root.link(&format!("{ETC}/zero.toml"), "/dev/zero");
-    root.link(&format!("{ETC}/proc.toml"), "/proc/self/mem");
-    fs::create_dir(path("dir")).unwrap();
-    let _listener = UnixListener::bind(path("socket")).unwrap();
-    File::create(path("sparse")).unwrap().set_len(2 << 30).unwrap();
-    for (name, mode) in [("group", 0o664), ("world", 0o646)] {
-        root.write(&format!("{ETC}/{name}.toml"), MINIMAL);
-        fs::set_permissions(path(name), Permissions::from_mode(mode)).unwrap();
-    }
-    root.write_bytes(&format!("{ETC}/latin.toml"), b"# a\n# \xe4\n");
-    root.write_bytes(&format!("{ETC}/nul.toml"), b"# a\n\n\0");
-    root.write_bytes(&format!("{ETC}/bom.toml"), format!("\u{feff}{MINIMAL}").as_bytes());
-    root.write_bytes(&format!("{ETC}/full.toml"), &[b'\n'; 1 << 20]);
-    root.write_bytes(&format!("{ETC}/over.toml"), &[b'\n'; (1 << 20) + 1]);
-    let cases = [
-        ("fifo", "not a regular file but a FIFO"),
-        ("dangling", "cannot open the file: No such file or directory (os error 2)"),
-        ("loop", "cannot open the file: Too many levels of symbolic links (os error 40)"),
-        ("zero", "not a regular file but a device"),
-        ("dir", "not a regular file but a directory"),
-        ("socket", "cannot open the file: No such device or address (os error 6)"),
-        ("sparse", "larger than 1 MiB"),
-        ("over", "larger than 1 MiB"),
-        ("group", "writable by others than its owner (mode 0664); use chmod go-w"),
-        ("world", "writable by others than its owner (mode 0646); use chmod go-w"),
-        ("latin", "not UTF-8 text, in line 2"),
-        ("nul", "not text: a NUL byte in line 3"),
-        ("bom", "begins with a byte order mark; save it as UTF-8 without one"),
-    ];
-    for (name, want) in cases {
-        let reasons = root.reasons(name);
-        assert_eq!(reasons[0], format!("{name}.toml: {want}"));
-        assert_eq!(reasons.len(), 1, "{reasons:#?}");
-    }
-    assert_eq!(root.reasons("full").len(), 1, "1 MiB is read; it has no root");
-    assert_eq!(root.reasons("proc").len(), 1);
-    assert!(root.load("good").is_ok());
-    assert!(root.names().1.is_empty());
-}
-
-#[test]
-fn files_of_others_are_not_to_be_believed() {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("SKIP: only root can give files away");
-        return;
-    }
-    let root = FakeRoot::new("owner");
-    root.write(&format!("{ETC}/web.toml"), MINIMAL);
-    chown(root.path(&format!("{ETC}/web.toml")), Some(1000), None).unwrap();
-    assert_eq!(root.reasons("web"), ["web.toml: owned by uid 1000 and not by root"]);
-}
-
-#[test]
-fn an_unreadable_drop_in_breaks_its_container() {
-    let root = FakeRoot::new("drop-in");
-    root.write(&format!("{ETC}/web.toml"), MINIMAL);
-    root.link(&format!("{ETC}/web.toml.d/limits.toml"), "/nonexistent");
-    let broken = root.load("web").unwrap_err();
-    let reasons: Vec<String> = broken.problems.iter().map(short).collect();
-    assert_eq!(
-        reasons,
-        ["web.toml.d/limits.toml: cannot open the file: No such file or directory (os error 2)"]
-    );
-    assert_eq!(broken.digest, None);
-    root.write(&format!("{ETC}/db.toml"), MINIMAL);
-    root.write(&format!("{ETC}/db.toml.d"), "");
-    assert_eq!(root.reasons("db"), ["db.toml.d: cannot read the directory: Not a directory (os error 20)"]);
-}
-
-#[test]
-fn what_a_broken_container_still_tells() {
-    let root = FakeRoot::new("broken");
-    root.write(&format!("{ETC}/web.toml"), "foo = 1\n[root\n[autostart]\nenabled = true\n");
-    let broken = root.load("web").unwrap_err();
-    assert_eq!(broken.name.as_str(), "web");
-    assert_eq!(broken.files, [Path::new("/etc/ct/containers/web.toml")]);
-    assert!(broken.autostart);
-    assert_eq!(broken.digest.unwrap().0.len(), 64);
-    root.write(&format!("{ETC}/web.toml"), "foo = 1\n[autostart]\nenabled = \"yes\"\n");
-    assert!(!root.load("web").unwrap_err().autostart);
-}
-
 #[test]
 fn the_digest_is_that_of_all_files() {
     let root = FakeRoot::new("digest");
@@ -313,120 +218,6 @@ fn the_digest_is_that_of_all_files() {
     changed("the host's settings");
     root.write("/etc/ct/ct.toml.d/a.toml", "#");
     changed("a drop-in of theirs");
-}
-
-#[test]
-fn the_settings_of_the_host() {
-    let root = FakeRoot::new("host");
-    let parallel = |text: &str| {
-        root.write("/etc/ct/ct.toml", text);
-        let (host, problems) = root.host();
-        (host.parallel, problems.iter().map(short).collect::<Vec<_>>())
-    };
-    assert_eq!(parallel(""), (Parallel::Auto, vec![]));
-    assert_eq!(parallel("[autostart]\nparallel = \"auto\""), (Parallel::Auto, vec![]));
-    assert_eq!(parallel("[autostart]\nparallel = 0"), (Parallel::Unlimited, vec![]));
-    assert_eq!(parallel("[autostart]\nparallel = 8"), (Parallel::AtMost(8), vec![]));
-    let want = "ct.toml:2:12: autostart.parallel: \"-1\" is neither a number nor \"auto\"";
-    assert_eq!(parallel("[autostart]\nparallel = -1"), (Parallel::Auto, vec![want.to_owned()]));
-    root.write("/etc/ct/ct.toml.d/x.toml", "autostart.parallel = 3");
-    assert_eq!(parallel("[autostart]\nparallel = 8"), (Parallel::AtMost(3), vec![]));
-}
-
-#[test]
-fn named_runtimes() {
-    let root = FakeRoot::new("runtimes");
-    root.write(
-        "/etc/ct/ct.toml",
-        "[runtimes]\nnew = \"/opt//crun\"\n[runtimes.runc]\npath = \"/opt/runc\"\narguments = [\"--debug\"]\n\
-         [runtimes.bad]\npath = \"x\"\n[runtimes.worse]\narguments = []\n[runtimes.\"a b\"]\npath = \"/x\"\n\
-         [runtimes.odd]\npath = \"/x\"\nargs = []\n",
-    );
-    let problems: Vec<String> = root.host().1.iter().map(short).collect();
-    let want = [
-        "ct.toml:6:1: runtimes.bad: \"x\" is not an absolute path",
-        "ct.toml:8:1: runtimes.worse: path is missing",
-        "ct.toml:10:11: runtimes: \"a b\" is not a name for a runtime",
-        "ct.toml:14:1: runtimes.odd: unknown key `args`",
-    ];
-    assert_eq!(problems, want);
-    let runtime = |name: &str| {
-        root.only(&format!("runtime = \"{name}\"\n{MINIMAL}")).map(|container| container.runtime)
-    };
-    assert_eq!(runtime("new").unwrap().program, Path::new("/opt/crun"));
-    assert_eq!(runtime("runc").unwrap().arguments, ["--debug"]);
-    assert_eq!(runtime("runc").unwrap().program, Path::new("/opt/runc"));
-    assert_eq!(runtime("crun").unwrap().program, Path::new("crun"));
-    assert!(
-        runtime("bad").unwrap_err()[0]
-            .contains("\"bad\" is neither crun, runc, youki, runsc, lxc, one of [runtimes]")
-    );
-}
-
-#[test]
-fn defaults_are_below_every_container() {
-    let root = FakeRoot::new("defaults");
-    root.write(
-        "/etc/ct/ct.toml",
-        "[defaults]\nslice = \"all.slice\"\ndescription = \"none\"\nroot.path = \"/srv/default\"\n\
-         [defaults.resources]\nmemory_max = \"1K\"\ntasks_max = 5\n[[defaults.mount]]\ntarget = \"/a\"\nsource = \"/1\"\n",
-    );
-    root.write(
-        "/etc/ct/ct.toml.d/a.toml",
-        "defaults.resources.tasks_max = 6\n[[defaults.mount]]\ntarget = \"/b\"\nsource = \"/2\"\n",
-    );
-    let text = "description = \"mine\"\nroot.layers = [\"a\"]\n[resources]\nmemory_max = \"2K\"\n\
-                [[mount]]\ntarget = \"/a\"\nsource = \"/3\"\n";
-    let web = root.only(text).unwrap();
-    assert!(root.host().1.is_empty());
-    assert_eq!(web.slice.as_str(), "all.slice");
-    assert_eq!(web.description.as_deref(), Some("mine"));
-    assert!(matches!(web.root.source, RootSource::Layers(_)));
-    let values: Vec<&Value> = web.resources.iter().map(|property| &property.value).collect();
-    assert_eq!(values, [&Value::Size(Size::Finite(2048)), &Value::Count(Size::Finite(6))]);
-    let sources: Vec<&Path> = web.mounts.iter().map(|mount| mount.source.as_path()).collect();
-    assert_eq!(sources, [Path::new("/3"), Path::new("/2")]);
-    assert_eq!(web.files, [Path::new("/etc/ct/containers/web.toml")]);
-    assert!(root.only("").is_ok(), "the defaults name a root");
-}
-
-#[test]
-fn bad_defaults_are_told_where_they_stand() {
-    let root = FakeRoot::new("bad-defaults");
-    root.write(
-        "/etc/ct/ct.toml",
-        "[defaults]\nslce = 1\nhostname = \"-\"\n[defaults.limits]\nnofile = true\n",
-    );
-    let problems: Vec<String> = root.host().1.iter().map(short).collect();
-    let unknown = "ct.toml:2:1: defaults: unknown key `slce` (did you mean `slice`?)";
-    let kind = "ct.toml:5:10: defaults.limits.nofile: must be a string or a whole number, not true";
-    assert_eq!(problems, [unknown, kind]);
-    let name = "ct.toml:3:12: defaults.hostname: \"-\" is not a host name";
-    assert_eq!(root.only(MINIMAL).unwrap_err(), [unknown, name, kind]);
-    let mine = root.only(&format!("hostname = \"a\"\nlimits.nofile = 64\n{MINIMAL}")).unwrap_err();
-    assert_eq!(mine, [unknown], "what is overridden does no harm");
-}
-
-/// The defaults may be what limits every container: without them, none.
-#[test]
-fn unreadable_settings_of_the_host_break_every_container() {
-    let root = FakeRoot::new("fatal");
-    let cases = [
-        ("[defaults\n", "ct.toml:1:10: "),
-        ("[defaults\nhostname = \"-\"\nslce = 1\n", "ct.toml:1:10: "),
-        ("[defualts]\nslice = \"a.slice\"\n", "ct.toml:1:2: unknown key `defualts`"),
-        ("defaults = 3\n", "ct.toml:1:12: [defaults] must be a table"),
-    ];
-    for (text, want) in cases {
-        root.write("/etc/ct/ct.toml", text);
-        let problems: Vec<String> = root.host().1.iter().map(short).collect();
-        assert!(problems.len() == 1 && problems[0].starts_with(want), "{problems:#?}");
-        assert_eq!(root.only(MINIMAL).unwrap_err(), problems);
-    }
-    fs::remove_file(root.path("/etc/ct/ct.toml")).unwrap();
-    root.link("/etc/ct/ct.toml", "/nonexistent");
-    let want = ["ct.toml: cannot open the file: No such file or directory (os error 2)"];
-    assert_eq!(root.only(MINIMAL).unwrap_err(), want);
 }
 
 #[test]

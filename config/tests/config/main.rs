@@ -6,10 +6,13 @@
 mod any_input;
 mod fake_root;
 mod files;
+mod host;
 mod pods;
+mod resources;
 mod rules;
 mod runtimes;
 #[cfg(feature = "schema")]
 mod schema;
 mod settings;
+mod trust;
 mod values;
