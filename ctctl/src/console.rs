@@ -63,7 +63,7 @@ pub struct ConsoleArguments {
     /// Type together with others who want so, too
     #[arg(long)]
     shared: bool,
-    /// End when the container ends, with 0; wait for none
+    /// End with 0 when the container ends, however it does; wait for none, and end with 3 if it does not run
     #[arg(long)]
     once: bool,
     /// The keys that detach: characters, or `ctrl-` with a letter or one of @[\]^_, and commas between them; empty for none
@@ -92,15 +92,8 @@ pub fn console(arguments: &ConsoleArguments, context: &Context) -> Result<Status
         _ => Mode::Write,
     };
     let keyboard = Keyboard::new(arguments.detach_keys.clone());
-    let seat = Seat::new(name, mode, signals, keyboard, arguments.detach_keys.to_string())?;
-    let mut console = Console {
-        socket: socket(&seat.name),
-        seat,
-        context,
-        once: arguments.once,
-        was_attached: false,
-        bare: None,
-    };
+    let seat = Seat::new(name, mode, signals, keyboard, arguments.once)?;
+    let mut console = Console { socket: socket(&seat.name), seat, context, was_attached: false, bare: None };
     let status = console.stay();
     console.seat.leave_terminal();
     status
@@ -115,7 +108,6 @@ struct Console<'c> {
     socket: PathBuf,
     seat: Seat,
     context: &'c Context,
-    once: bool,
     /// There was a connection.
     was_attached: bool,
     /// See [`Waiting`].
@@ -166,7 +158,7 @@ impl Console<'_> {
                 self.seat.leave_terminal();
                 self.seat.is_announced = false;
                 self.seat.say(text);
-                Ok(if self.once { Some(Status::Done) } else { self.pause() })
+                Ok(if self.seat.once { Some(Status::Done) } else { self.pause() })
             }
         }
     }
@@ -198,27 +190,36 @@ impl Console<'_> {
                     self.seat.say("there is no such container any more");
                     return Ok(Some(Status::NoSuchContainer));
                 }
-                Next::Stopped(phase) => self.stopped(phase)?,
+                Next::Stopped(phase) => {
+                    if let Some(status) = self.stopped(phase)? {
+                        return Ok(Some(status));
+                    }
+                    is_patient = true;
+                }
             }
-            is_patient = true;
         }
     }
 
     /// Before the waiting proper: is there anything to wait for?
-    fn stopped(&mut self, phase: Phase) -> Result<(), Error> {
+    fn stopped(&mut self, phase: Phase) -> Result<Option<Status>, Error> {
         self.seat.leave_terminal();
         self.seat.is_announced = false;
+        if self.seat.once && self.was_attached {
+            // Its end came while the connection was lost.
+            self.seat.say("has stopped");
+            return Ok(Some(Status::Done));
+        }
         let container = Configs::read(self.context).of(&self.seat.name).container;
         if container.is_some_and(|container| !has_console(&container)) {
             return Err(self.no_console());
         }
-        if self.once {
+        if self.seat.once {
             let reason = format!("{} is not running ({})", self.seat.name, phase.as_str());
             return Err(Error::Failed { reason, status: Status::NotRunning });
         }
         let is = if phase == Phase::Failed { "has failed" } else { "is not running" };
         self.seat.say(&format!("{is}; waiting until it is started (Ctrl-C ends)"));
-        Ok(())
+        Ok(None)
     }
 
     fn no_console(&self) -> Error {

@@ -138,6 +138,32 @@ on_every_machine! {
         assert_eq!(machine.run(["ctctl", "console", "--once", "web"]).exits(3).stderr, "ctctl: web is not running (failed)\n");
     }
 
+    fn once_ends_well_though_the_connection_was_lost_before(machine: &Machine) {
+        prepare(machine);
+        configure(machine, CRUN, SHELL, "");
+        for (change, said) in [("systemctl stop ct@web", "has stopped"), ("systemctl restart ct@web", "starts again")] {
+            machine.start("ct@web");
+            let terminal = Terminal::new(24, 80);
+            let modes = terminal.modes();
+            // nsenter(1) would stop itself with its child, hence another one.
+            let running = machine.command(["sh", "-c", "ctctl console --once web; exit $?"]).on(&terminal).spawn();
+            terminal.wait_for("web: attached");
+            terminal.type_in("echo fir''st\r");
+            terminal.wait_for("first\r\n$ ");
+            // It does not look while its connection ends without a word, and while the container does.
+            machine.shell("kill -STOP $(pgrep -x ctctl)").succeeds();
+            let service = machine.main_pid("ct-console@web");
+            machine.shell(&format!("kill -9 {service}")).succeeds();
+            machine.wait_until(&format!("p=$(systemctl show -P MainPID ct-console@web); [ $p != 0 ] && [ $p != {service} ]"));
+            machine.shell(&format!("{change}; kill -CONT $(pgrep -x ctctl)")).succeeds();
+            running.wait().succeeds();
+            terminal.wait_for(&format!("ctctl: web: {said}\r\n"));
+            assert_eq!(terminal.modes(), modes, "{change}");
+            // Nothing of another start.
+            assert_eq!(terminal.shown().matches("$ ").count(), 2, "{:?}", terminal.shown());
+        }
+    }
+
     fn what_cannot_be_attached_to_is_told_so(machine: &Machine) {
         prepare(machine);
         configure(machine, CRUN, SHELL, "");

@@ -231,6 +231,9 @@ impl Attachment<'_> {
             }
             self.seat.print(std::mem::take(&mut printed));
             self.hear(said)?;
+            if self.outcome.is_some() {
+                break;
+            }
         }
         self.seat.print(printed);
         if !is_open && self.outcome.is_none() {
@@ -262,6 +265,12 @@ impl Attachment<'_> {
     }
 
     fn begin(&mut self, hello: ServerHello) -> Result<(), Error> {
+        let is_another = self.seat.seen.is_some_and(|seen| seen.generation != hello.generation);
+        if is_another && self.seat.once {
+            // It has ended while there was no connection.
+            self.outcome = Some(Ok(Outcome::Ended(End::Restarted)));
+            return Ok(());
+        }
         self.alarm = None;
         self.hello = Some(hello);
         if hello.has_terminal && !self.seat.is_raw() {

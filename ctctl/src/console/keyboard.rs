@@ -26,6 +26,8 @@ pub(super) enum Typed {
 #[derive(Debug)]
 pub(super) struct Keyboard {
     is_terminal: bool,
+    /// The keys that detach, as they are pressed.
+    keys: String,
     search: Search,
     has_ended: bool,
     /// Typed, and not taken.
@@ -37,11 +39,17 @@ impl Keyboard {
     pub(super) fn new(keys: DetachKeys) -> Self {
         let is_terminal = stdin().is_terminal();
         let keys = if is_terminal { keys } else { DetachKeys::none() };
-        Self { is_terminal, search: Search::new(keys), has_ended: false, unread: Vec::new() }
+        let shown = keys.to_string();
+        Self { is_terminal, keys: shown, search: Search::new(keys), has_ended: false, unread: Vec::new() }
     }
 
     pub(super) fn is_terminal(&self) -> bool {
         self.is_terminal
+    }
+
+    /// The keys that detach, as they are pressed; empty for none.
+    pub(super) fn keys(&self) -> &str {
+        &self.keys
     }
 
     /// Whether there is room for more, and may be more.

@@ -26,8 +26,8 @@ pub(super) struct Seat {
     pub(super) screen: Screen,
     pub(super) signals: Signals,
     pub(super) keyboard: Keyboard,
-    /// The keys that detach, as they are pressed.
-    keys: String,
+    /// The end of the container is that of everything.
+    pub(super) once: bool,
     raw: Option<RawTerminal>,
     /// Where we are in what the container prints.
     pub(super) seen: Option<Resume>,
@@ -43,7 +43,7 @@ impl Seat {
         mode: Mode,
         signals: Signals,
         keyboard: Keyboard,
-        keys: String,
+        once: bool,
     ) -> Result<Self, Error> {
         let screen = Screen::open()?;
         Ok(Self {
@@ -52,7 +52,7 @@ impl Seat {
             screen,
             signals,
             keyboard,
-            keys,
+            once,
             raw: None,
             seen: None,
             is_escaped: false,
@@ -128,8 +128,8 @@ impl Seat {
         }
         if self.keyboard.is_terminal() && !has_terminal {
             text.push_str("; Ctrl-C detaches");
-        } else if self.keyboard.is_terminal() && !self.keys.is_empty() {
-            text.push_str(&format!("; {} detaches", self.keys));
+        } else if self.keyboard.is_terminal() && !self.keyboard.keys().is_empty() {
+            text.push_str(&format!("; {} detaches", self.keyboard.keys()));
         }
         self.say(&text);
     }
