@@ -123,7 +123,7 @@ impl Console<'_> {
                 Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => {
                     self.wait()?
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.pause(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.pause()?,
                 Err(error) => {
                     return Err(Error::system(format!("connect to {}", self.socket.display()), error));
                 }
@@ -148,27 +148,33 @@ impl Console<'_> {
             }
             Outcome::Gone => Ok(Some(Status::Done)),
             Outcome::Interrupted(signal) => Ok(Some(by(signal))),
-            Outcome::Lost => Ok(self.pause()),
+            Outcome::Lost => self.pause(),
             Outcome::Ended(End::Slow) => {
                 self.seat.say("this side has read too slowly, and was left out; going on");
-                Ok(self.pause())
+                self.pause()
             }
             Outcome::Ended(end) => {
                 let text = if end == End::Restarted { "starts again" } else { "has stopped" };
                 self.seat.leave_terminal();
                 self.seat.is_announced = false;
                 self.seat.say(text);
-                Ok(if self.seat.once { Some(Status::Done) } else { self.pause() })
+                if self.seat.once { Ok(Some(Status::Done)) } else { self.pause() }
             }
         }
     }
 
-    fn pause(&self) -> Option<Status> {
-        waiting::pause(&self.seat.signals, PAUSE).map(by)
+    fn pause(&mut self) -> Result<Option<Status>, Error> {
+        match waiting::pause(&self.seat.signals, PAUSE) {
+            Some(Signal::SIGTSTP) => self.seat.suspend().map(|()| None),
+            signal => Ok(signal.map(by)),
+        }
     }
 
     /// Until it is worth to try again.
     fn wait(&mut self) -> Result<Option<Status>, Error> {
+        // The listener outlives the service: without it the container has ended, and Ctrl-C is for us.
+        self.seat.leave_terminal();
+        self.seat.is_announced = false;
         let mut is_patient = false;
         loop {
             let Self { seat, context, .. } = self;
@@ -178,6 +184,7 @@ impl Console<'_> {
             self.bare = waiting.bare;
             match next {
                 Next::Connect => return Ok(None),
+                Next::Interrupted(Signal::SIGTSTP) => self.seat.suspend()?,
                 Next::Interrupted(signal) => return Ok(Some(by(signal))),
                 Next::NoConsole => return Err(self.no_console()),
                 Next::Abandoned => {
@@ -202,8 +209,6 @@ impl Console<'_> {
 
     /// Before the waiting proper: is there anything to wait for?
     fn stopped(&mut self, phase: Phase) -> Result<Option<Status>, Error> {
-        self.seat.leave_terminal();
-        self.seat.is_announced = false;
         if self.seat.once && self.was_attached {
             // Its end came while the connection was lost.
             self.seat.say("has stopped");

@@ -164,6 +164,34 @@ on_every_machine! {
         }
     }
 
+    fn keys_that_mean_signals_are_ours_while_it_waits(machine: &Machine) {
+        prepare(machine);
+        configure(machine, CRUN, SHELL, "restart = { policy = \"always\", delay = \"1h\" }");
+        let terminal = Terminal::new(24, 80);
+        let modes = terminal.modes();
+        // nsenter(1) would stop itself with its child, hence another one.
+        let running = machine.command(["sh", "-c", "ctctl console web; exit $?"]).on(&terminal).spawn();
+        terminal.wait_for("waiting until it is started");
+        terminal.type_in("\x1a");
+        machine.wait_until("grep -q 'State:.T' /proc/$(pgrep -x ctctl)/status");
+        machine.shell("kill -CONT $(pgrep -x ctctl)").succeeds();
+        machine.start("ct@web");
+        terminal.wait_for("web: attached");
+        assert_ne!(terminal.modes(), modes, "it is raw");
+        // The container ends, and long before its next start the connection has ended without a word.
+        machine.shell("kill -STOP $(pgrep -x ctctl)").succeeds();
+        let service = machine.main_pid("ct-console@web");
+        machine.shell(&format!("kill -9 {service}")).succeeds();
+        machine.wait_until(&format!("p=$(systemctl show -P MainPID ct-console@web); [ $p != 0 ] && [ $p != {service} ]"));
+        machine.run(["ctctl", "kill", "-s", "9", "web"]).succeeds();
+        machine.wait_for("ct@web", "SubState", "auto-restart");
+        machine.wait_until("! [ -e /run/ct/web/console ]");
+        machine.shell("kill -CONT $(pgrep -x ctctl)").succeeds();
+        machine.wait_until_true(|| terminal.modes() == modes);
+        terminal.type_in("\x03");
+        running.wait().exits(130);
+    }
+
     fn what_cannot_be_attached_to_is_told_so(machine: &Machine) {
         prepare(machine);
         configure(machine, CRUN, SHELL, "");

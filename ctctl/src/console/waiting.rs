@@ -93,7 +93,7 @@ impl Waiting<'_> {
                 Phase::Stopped | Phase::Failed => LONG,
             };
             watch.next_unless(Some(Instant::now() + time), signals.as_fd())?;
-            if let Some(signal) = next_ending(signals) {
+            if let Some(signal) = next_of_weight(signals) {
                 return Ok(Next::Interrupted(signal));
             }
             if phase == Phase::Starting && self.socket.exists() {
@@ -122,13 +122,13 @@ fn phase(unit: &Unit) -> Phase {
     })
 }
 
-/// Lets some time pass; a signal that ends us is the end of it.
+/// Lets some time pass; a signal that ends us, or stops us for a while, is the end of it.
 pub(super) fn pause(signals: &Signals, time: Duration) -> Option<Signal> {
     signals.wait(time);
-    next_ending(signals)
+    next_of_weight(signals)
 }
 
-fn next_ending(signals: &Signals) -> Option<Signal> {
-    let is_ending = |signal: &Signal| ![Signal::SIGWINCH, Signal::SIGCONT].contains(signal);
-    std::iter::from_fn(|| signals.next()).find(is_ending)
+fn next_of_weight(signals: &Signals) -> Option<Signal> {
+    let has_weight = |signal: &Signal| ![Signal::SIGWINCH, Signal::SIGCONT].contains(signal);
+    std::iter::from_fn(|| signals.next()).find(has_weight)
 }
