@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{Action, Winsize, tcflow, tcgetattr, tcsetwinsize};
 
 use crate::command::Command;
 use crate::systemctl::comes_true;
@@ -60,6 +60,14 @@ impl Terminal {
     pub fn resize(&self, rows: u16, columns: u16) {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&self.master, size).expect("a pty has a size");
+    }
+
+    /// Shows nothing more, and has those wait who print.
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    pub fn hold(&self) {
+        tcflow(&self.slave, Action::OOff).expect("a pty can be held");
     }
 
     /// Types.

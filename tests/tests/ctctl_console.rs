@@ -194,4 +194,24 @@ on_every_machine! {
         running.wait().succeeds();
         machine.shell("kill $(cat /tmp/holder)").succeeds();
     }
+
+    fn a_terminal_that_is_held_is_left_all_the_same(machine: &Machine) {
+        started(machine);
+        for way in ["keys", "signal"] {
+            let modes = Terminal::new(33, 77).modes();
+            let (terminal, running) = attach(machine, &[]);
+            terminal.type_in("printf '\\033[1mbo''ld'; yes\r");
+            terminal.wait_for("y\r\ny\r\n");
+            terminal.hold();
+            machine.wait_until("grep -q n_tty_write /proc/$(pgrep -x ctctl)/task/*/wchan");
+            if way == "keys" {
+                terminal.type_in(DETACH);
+                running.wait().succeeds();
+            } else {
+                machine.shell("kill -TERM $(pgrep -x ctctl)").succeeds();
+                running.wait().exits(143);
+            }
+            assert_eq!(terminal.modes(), modes, "{way}");
+        }
+    }
 }

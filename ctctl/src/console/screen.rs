@@ -13,6 +13,7 @@ use rustix::termios::{OutputModes, Termios, tcgetattr};
 
 use crate::error::Error;
 use crate::output::safe;
+use crate::pty;
 
 /// Something to be shown.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) enum Item {
     Bytes(Vec<u8>),
     /// Of ours, in a line of its own.
     Line(String),
+    /// The end of what programs may have switched on.
+    Reset,
 }
 
 /// Where everything goes, one behind the other.
@@ -113,6 +116,10 @@ impl Cursor {
                 self.is_in_line = bytes.last().is_none_or(|last| *last != b'\n');
                 let mut stdout = std::io::stdout().lock();
                 stdout.write_all(&bytes).and_then(|()| stdout.flush())
+            }
+            Item::Reset => {
+                pty::reset();
+                Ok(())
             }
             Item::Line(text) => {
                 let mut stderr = std::io::stderr().lock();

@@ -12,7 +12,7 @@ use nix::unistd::getpid;
 use super::keyboard::Keyboard;
 use super::screen::{Item, Screen};
 use crate::error::Error;
-use crate::pty::{self, RawTerminal};
+use crate::pty::RawTerminal;
 use crate::signals::Signals;
 
 /// How long what was printed before the end may take to be shown.
@@ -68,10 +68,10 @@ impl Seat {
 
     /// The terminal is the caller's again, as it was.
     pub(super) fn leave_terminal(&mut self) {
-        self.screen.finish(FAREWELL);
         if std::mem::take(&mut self.is_escaped) {
-            pty::reset();
+            self.screen.show(Item::Reset);
         }
+        self.screen.finish(FAREWELL);
         self.raw = None;
     }
 
