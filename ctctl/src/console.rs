@@ -96,7 +96,8 @@ pub fn console(arguments: &ConsoleArguments, context: &Context) -> Result<Status
     let mut console = Console { socket: socket(&seat.name), seat, context, was_attached: false, bare: None };
     let status = console.stay();
     console.seat.leave_terminal();
-    status
+    let status = status?;
+    console.seat.screen.fault().map_or(Ok(status), Err)
 }
 
 /// Where the console of a container is.

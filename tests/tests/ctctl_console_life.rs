@@ -192,6 +192,30 @@ on_every_machine! {
         running.wait().exits(130);
     }
 
+    fn output_is_whole_or_its_end_is_no_success(machine: &Machine) {
+        prepare(machine);
+        configure(machine, CRUN, "trap 'exit 0' TERM; seq 20000; echo en''d; sleep 1000 & wait\n", "");
+        machine.start("ct@web");
+        machine.wait_until("journalctl -q -u ct@web -o cat | grep -qx end");
+        let full = machine.shell("ctctl console --read-only web >/dev/full").exits(1).stderr;
+        assert!(full.contains("write to standard output: No space left on device"), "{full}");
+        // Who reads no more has seen enough.
+        machine.shell("{ ctctl console --read-only web; echo $? >/tmp/status; } | head -c 10; grep -qx 0 /tmp/status").succeeds();
+        // A pipe of one page that does not wait, as another program may have left it.
+        let perl = "use Fcntl; fcntl STDOUT, 1031, 4096; fcntl STDOUT, F_SETFL, O_WRONLY | O_NONBLOCK; exec @ARGV";
+        let pipe = "{ until [ -e /tmp/go ]; do sleep 0.05; done; cat >/tmp/got; }";
+        let script = format!("perl -e '{perl}' ctctl console --read-only web | {pipe}");
+        let reading = machine.command(["sh", "-c", &script]).spawn();
+        machine.wait_until("awk '/^wchar/ { exit $2 < 4096 }' /proc/$(pgrep -x ctctl)/io");
+        machine.shell("touch /tmp/go").succeeds();
+        machine.wait_until("[ $(stat -c %s /tmp/got) = 65536 ]");
+        machine.shell("kill -INT $(pgrep -x ctctl)").succeeds();
+        reading.wait().succeeds();
+        // A thread writes; where there can be none, that is said.
+        let alone = machine.run(["systemd-run", "-q", "--wait", "--pipe", "-p", "TasksMax=1", "ctctl", "console", "web"]).exits(1).stderr;
+        assert!(alone.contains("start a thread: Resource temporarily unavailable"), "{alone}");
+    }
+
     fn what_cannot_be_attached_to_is_told_so(machine: &Machine) {
         prepare(machine);
         configure(machine, CRUN, SHELL, "");

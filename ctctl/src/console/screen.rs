@@ -3,12 +3,14 @@
 //!
 //! A thread writes: a terminal that is held, or a pager that is not read, stops it and not the one who wants to detach.
 
-use std::io::{IsTerminal as _, PipeReader, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, PipeReader, Write as _, stdout};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::termios::{OutputModes, Termios, tcgetattr};
 
 use crate::error::Error;
@@ -35,21 +37,22 @@ pub(super) struct Screen {
     /// How many were not.
     waiting: usize,
     is_gone: bool,
+    writer: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Screen {
     pub(super) fn open() -> Result<Self, Error> {
-        let (written, mut tell) = std::io::pipe().map_err(|e| Error::system("pipe2", e))?;
+        let (written, mut tell) = io::pipe().map_err(|e| Error::system("pipe2", e))?;
         let (items, take): (Sender<Item>, Receiver<Item>) = channel();
-        std::thread::spawn(move || {
+        let write = move || {
             let mut cursor = Cursor { is_in_line: false };
-            for item in take {
-                if cursor.show(item).and_then(|()| tell.write_all(b".")).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Self { items, written, waiting: 0, is_gone: false })
+            take.into_iter().try_for_each(|item| {
+                cursor.show(item)?;
+                tell.write_all(b".")
+            })
+        };
+        let writer = Builder::new().spawn(write).map_err(|e| Error::system("start a thread", e))?;
+        Ok(Self { items, written, waiting: 0, is_gone: false, writer: Some(writer) })
     }
 
     /// Has the thread write it.
@@ -74,11 +77,19 @@ impl Screen {
         self.is_gone
     }
 
+    /// Why nothing can be written any more, unless it is that nobody reads.
+    pub(super) fn fault(&mut self) -> Option<Error> {
+        let writer = self.writer.take_if(|_| self.is_gone)?;
+        let error = writer.join().ok()?.err()?;
+        let is_hung_up = error.kind() == ErrorKind::BrokenPipe || stdout().is_terminal();
+        (!is_hung_up).then(|| Error::system("write to standard output", error))
+    }
+
     /// Counts what was written; to be called when there is something to read.
     pub(super) fn note(&mut self) {
         match rustix::io::read(&self.written, &mut [0; 64]) {
             Ok(count @ 1..) => self.waiting = self.waiting.saturating_sub(count),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             _ => self.is_gone = true,
         }
     }
@@ -91,7 +102,7 @@ impl Screen {
             let Ok(left) = left.try_into() else { return };
             match poll(&mut [PollFd::new(&self.written, PollFlags::IN)], Some(&left)) {
                 Ok(1..) => self.note(),
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 _ => return,
             }
         }
@@ -110,23 +121,22 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn show(&mut self, item: Item) -> std::io::Result<()> {
+    fn show(&mut self, item: Item) -> io::Result<()> {
         match item {
             Item::Bytes(bytes) => {
                 self.is_in_line = bytes.last().is_none_or(|last| *last != b'\n');
-                let mut stdout = std::io::stdout().lock();
-                stdout.write_all(&bytes).and_then(|()| stdout.flush())
+                print(&bytes)
             }
             Item::Reset => {
                 pty::reset();
                 Ok(())
             }
             Item::Line(text) => {
-                let mut stderr = std::io::stderr().lock();
+                let mut stderr = io::stderr().lock();
                 // Of a raw terminal, the end of a line is no beginning of the next.
                 let is_raw = |modes: Termios| !modes.output_modes.contains(OutputModes::OPOST);
                 let after = if tcgetattr(&stderr).is_ok_and(is_raw) { "\r\n" } else { "\n" };
-                let is_shared = stderr.is_terminal() && std::io::stdout().is_terminal();
+                let is_shared = stderr.is_terminal() && stdout().is_terminal();
                 let before = if self.is_in_line && is_shared { after } else { "" };
                 self.is_in_line = false;
                 // Who does not want to read it, does not.
@@ -135,4 +145,18 @@ impl Cursor {
             }
         }
     }
+}
+
+/// Writes all of it to standard output, also where another program has left that so that it does not wait (O_NONBLOCK).
+fn print(mut bytes: &[u8]) -> io::Result<()> {
+    let stdout = stdout();
+    while !bytes.is_empty() {
+        match rustix::io::write(&stdout, bytes) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None)),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
