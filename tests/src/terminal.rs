@@ -78,6 +78,18 @@ impl Terminal {
         (&self.master).write_all(text.as_ref()).expect("the slave is open here");
     }
 
+    /// Types as much as only a pasted text is, which somebody must read meanwhile.
+    ///
+    /// # Panics
+    /// When nobody does.
+    #[track_caller]
+    pub fn paste(&self, text: &[u8]) {
+        let (mut master, text) = (self.master.try_clone().expect("descriptors can be copied"), text.to_vec());
+        let pasting = std::thread::spawn(move || master.write_all(&text));
+        assert!(comes_true(|| pasting.is_finished()), "what is pasted should be read");
+        pasting.join().expect("nothing in there panics").expect("the slave is open here");
+    }
+
     /// What it has shown so far.
     ///
     /// # Panics

@@ -87,6 +87,48 @@ on_every_machine! {
         assert!(bad.contains("is no key"), "{bad}");
     }
 
+    fn what_is_pasted_goes_in_whole_and_keeps_nobody_there(machine: &Machine) {
+        started(machine);
+        let (terminal, running) = attach(machine, &[]);
+        // Every byte there is, those of Ctrl-C, Ctrl-D, Ctrl-Z and Ctrl-\ among them; of the keys that detach only one at a time.
+        let mut pasted: Vec<u8> = (0..1_u32 << 20).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+        pasted.dedup();
+        pasted.resize(1 << 20, b'x');
+        machine.write_file("/srv/rootfs/pasted", 0o644, &pasted);
+        terminal.type_in("stty raw -echo; echo re''ady; head -c 1048576 >/got; stty sane; cmp /got /pasted && echo sa''me\r");
+        terminal.wait_for("ready");
+        terminal.paste(&pasted);
+        terminal.wait_for("same");
+        // Nobody reads.
+        terminal.type_in("stty raw -echo; echo de''af; sleep 1000\r");
+        terminal.wait_for("deaf");
+        terminal.paste(&pasted);
+        terminal.type_in(DETACH);
+        running.wait().succeeds();
+    }
+
+    fn a_size_that_there_is_not_changes_nothing(machine: &Machine) {
+        started(machine);
+        let (terminal, running) = attach(machine, &[]);
+        let becomes = |size: &str| {
+            machine.wait_until(&format!("[ \"$(stty size </proc/$(systemctl show -P MainPID ct@web)/fd/0)\" = '{size}' ]"));
+        };
+        becomes("33 77");
+        terminal.resize(0, 0);
+        terminal.resize(0, 90);
+        terminal.type_in("echo ze''ro; stty size\r");
+        terminal.wait_for("zero\r\n33 77\r\n");
+        terminal.resize(65535, 65535);
+        becomes("1000 1000");
+        for round in 1..2000 {
+            terminal.resize(round % 300 + 1, round % 200 + 1);
+        }
+        terminal.resize(44, 99);
+        becomes("44 99");
+        terminal.type_in(DETACH);
+        running.wait().succeeds();
+    }
+
     fn who_reads_only_changes_nothing(machine: &Machine) {
         started(machine);
         let (writer, writing) = attach(machine, &[]);

@@ -10,6 +10,8 @@ use super::detach_keys::{DetachKeys, Search};
 
 /// As much as is kept for a container that does not read, in bytes. Beyond that nothing is read.
 const MOST: usize = 64 * 1024;
+/// The same at a terminal: the keys that detach are to be found also behind what was pasted.
+const MOST_TYPED: usize = 4 * 1024 * 1024;
 
 /// What reading has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,8 @@ impl Keyboard {
 
     /// Whether there is room for more, and may be more.
     pub(super) fn wants_more(&self) -> bool {
-        !self.has_ended && self.unread.len() < MOST
+        let most = if self.is_terminal { MOST_TYPED } else { MOST };
+        !self.has_ended && self.unread.len() < most
     }
 
     /// Whether all that will ever come was taken.
