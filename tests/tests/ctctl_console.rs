@@ -245,7 +245,7 @@ on_every_machine! {
             terminal.type_in("printf '\\033[1mbo''ld'; yes\r");
             terminal.wait_for("y\r\ny\r\n");
             terminal.hold();
-            machine.wait_until("grep -q n_tty_write /proc/$(pgrep -x ctctl)/task/*/wchan");
+            machine.wait_until("grep -Eq 'n_tty_write|wait_woken' /proc/$(pgrep -x ctctl)/task/*/wchan");
             if way == "keys" {
                 terminal.type_in(DETACH);
                 running.wait().succeeds();
