@@ -34,6 +34,17 @@ fn prints(count: u32) -> String {
     format!("seq 1000000 {}; {ANSWERS}", 999_999 + count)
 }
 
+/// Two clients. While the service stands still, one says a word after ten thousand frames that nobody knows, and then the other
+/// one a word alone. What is answered.
+const TALKS: &str = r#"use IO::Socket::UNIX;
+    sub attach { my $s = IO::Socket::UNIX->new(Peer => "/run/ct/web/console") or die; syswrite($s, pack("CVvCCQ<Q<", 1, 20, 1, 2, 0, 0, 0)); sysread($s, my $hello, 29); $s }
+    my ($long, $short) = (attach(), attach()); kill "STOP", $ARGV[0];
+    sub say_all { my ($s, $all) = @_; syswrite($s, $all) == length $all or die }
+    say_all($long, pack("CV", 0x7f, 0) x 10000 . pack("CV", 2, 5) . "long\r"); say_all($short, pack("CV", 2, 6) . "short\r");
+    kill "CONT", $ARGV[0]; alarm 20; my $heard = "";
+    until ($heard =~ /got short/ && $heard =~ /got long/) { sysread($short, my $part, 65536) or die "closed"; $heard .= $part }
+    print "$1\n" while $heard =~ /(got \w+)/g;"#;
+
 fn type_in(client: &mut ConsoleClient, word: &str) {
     client.say(&ClientFrame::Data(format!("{word}\r").as_bytes()));
 }
@@ -186,11 +197,13 @@ on_every_machine! {
         let other_version = ClientFrame::Hello { version: 77, mode: Mode::ReadOnly, resume: None };
         let mut version = Vec::new();
         other_version.encode(&mut version);
-        let cases: [(&[u8], Reason); 6] = [
+        let cases: [(&[u8], Reason); 7] = [
             (b"GET / HTTP/1.1\r\n\r\n", Reason::Malformed),
             (&[2, 0xff, 0xff, 0xff, 0xff], Reason::Malformed),
             (&[2, 1, 0, 0, 0, b'x'], Reason::Malformed),
             (&[1, 1, 0, 0, 0, 1], Reason::Malformed),
+            // Of a later version it may be; HELLO comes first.
+            (&[0x7f, 0, 0, 0, 0], Reason::Malformed),
             (&[hello.as_slice(), hello.as_slice()].concat(), Reason::Malformed),
             (&version, Reason::Version),
         ];
@@ -216,6 +229,13 @@ on_every_machine! {
         client.say(&ClientFrame::Detach);
         assert_eq!(client.hear_frame(), Heard::Frame(ServerFrame::Ended(End::Detached)));
         assert_eq!(client.hear(), Heard::Closed);
+    }
+
+    fn one_that_says_much_is_heard_in_its_turn(machine: &Machine) {
+        start(machine, ANSWERS);
+        let service = machine.main_pid("ct-console@web").to_string();
+        let heard = machine.run(["perl", "-e", TALKS, &service]).succeeds().stdout;
+        assert_eq!(heard, "got short\ngot long\n");
     }
 
     fn only_root_of_the_host_may(machine: &Machine) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One client: what it says, and how far it has got. See docs/console.md for the protocol.
+//! One client: what it says ([`hearing`]), and how far it has got. See docs/console.md for the protocol.
 //!
 //! It has a place in the ring and no queue of its own. What is kept for it is the rest of one frame that its socket took only
 //! in part.
+
+mod hearing;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,11 +13,12 @@ use std::time::{Duration, Instant};
 
 use ct_console::frame::{DATA, header};
 use ct_console::{
-    ClientFrame, Decoder, End, Mode, PATIENCE_SECONDS, REPLAY, Reason, Resume, ServerFrame, ServerHello, Size,
+    Decoder, End, Mode, PATIENCE_SECONDS, REPLAY, Reason, Resume, ServerFrame, ServerHello, Size,
 };
 use nix::sys::socket::{setsockopt, sockopt};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{SendFlags, send};
 
+pub(super) use self::hearing::Said;
 use super::peer::Peer;
 use super::ring::Ring;
 use super::source::Source;
@@ -25,8 +28,6 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(PATIENCE_SECONDS);
 
 /// The most bytes of the terminal in one frame.
 const CHUNK: usize = 16 * 1024;
-/// The most that is kept for a client beside the ring, in bytes: answers to one that sends without end and does not read.
-const MOST_KEPT: usize = 64 * 1024;
 /// What its socket holds, in bytes: little, since a thousand may have to be filled while the container prints; and far less than it may,
 /// so that there is room for a last word to one that reads nothing.
 const USUAL_BUFFER: usize = 16 * 1024;
@@ -43,19 +44,6 @@ pub(super) enum State {
     Over,
 }
 
-/// What a client says that is not its own affair alone.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    /// It wants in.
-    Hello { mode: Mode, resume: Option<Resume> },
-    /// Its bytes are in [`Client::input`].
-    Typed,
-    /// The size that the terminal shall have.
-    Resize(Size),
-    /// Nothing more for now.
-    Nothing,
-}
-
 /// See the file's head.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -65,6 +53,8 @@ pub(super) struct Client {
     decoder: Decoder,
     /// Bytes from the socket that the decoder has no room for yet.
     unread: Vec<u8>,
+    /// How many more of its frames are heard before others have their turn.
+    turn: usize,
     /// It will say no more.
     is_silent: bool,
     /// Both its halves are closed.
@@ -97,6 +87,7 @@ impl Client {
             state: State::New,
             decoder: Decoder::new(),
             unread: Vec::new(),
+            turn: hearing::TURN,
             is_silent: false,
             is_gone: false,
             is_readable: true,
@@ -134,118 +125,9 @@ impl Client {
         (self.is_gone, self.is_readable) = (true, true);
     }
 
-    /// Whether there is nobody to be heard or served any more, now that it has been heard.
-    pub(super) fn is_to_be_forgotten(&self) -> bool {
-        self.is_gone || self.is_silent && self.state == State::New
-    }
-
-    /// Whether it can be heard, as far as is known.
-    pub(super) fn can_be_heard(&self) -> bool {
-        !self.input.is_empty() || self.is_readable && !self.is_silent && self.state != State::Over
-    }
-
     /// When it is dropped, if nothing moves until then.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.stuck_since.map(|since| since + PATIENCE)
-    }
-
-    /// Reads on, up to the next thing that concerns others. Not while its last words wait to be taken by the container.
-    pub(super) fn hear(&mut self) -> io::Result<Said> {
-        loop {
-            if !self.input.is_empty() {
-                return Ok(Said::Typed);
-            }
-            if self.state == State::Over {
-                return Ok(Said::Nothing);
-            }
-            match self.next_said() {
-                Ok(Some(said)) => return Ok(said),
-                Ok(None) => {}
-                Err(error) => self.refuse(Reason::Malformed, error.to_string()),
-            }
-            if !self.read_more()? {
-                return Ok(Said::Nothing);
-            }
-        }
-    }
-
-    /// The frames that are there; those that concern it alone are answered.
-    fn next_said(&mut self) -> Result<Option<Said>, ct_console::Error> {
-        while self.state != State::Over {
-            let taken = self.decoder.take(&self.unread);
-            self.unread.drain(..taken);
-            let Some(frame) = self.decoder.next_frame()? else {
-                if self.unread.is_empty() {
-                    return Ok(None);
-                }
-                continue;
-            };
-            let Some(frame) = ClientFrame::parse(frame)? else { continue };
-            let may_write = matches!(self.state, State::In(Mode::Write | Mode::Shared));
-            match (self.state, frame) {
-                (State::New, ClientFrame::Hello { version, .. }) if version != ct_console::VERSION => {
-                    self.last(&ServerFrame::refuse_version(version));
-                }
-                (State::New, ClientFrame::Hello { mode, resume, .. }) => {
-                    return Ok(Some(Said::Hello { mode, resume }));
-                }
-                (State::In(_), ClientFrame::Data(bytes)) if may_write => {
-                    if !bytes.is_empty() {
-                        self.input = bytes.to_vec();
-                        return Ok(Some(Said::Typed));
-                    }
-                }
-                (State::In(_), ClientFrame::Resize(size)) if may_write => {
-                    return Ok(Some(Said::Resize(size)));
-                }
-                (State::In(_), ClientFrame::InvalidResize { rows, columns }) if may_write => {
-                    let text = format!("no size: {rows} rows, {columns} columns");
-                    self.say(&ServerFrame::Note { reason: Reason::InvalidSize, text });
-                }
-                (
-                    State::In(_),
-                    ClientFrame::Data(_) | ClientFrame::Resize(_) | ClientFrame::InvalidResize { .. },
-                ) => self.note_read_only(),
-                (State::In(_), ClientFrame::Detach) => self.last(&ServerFrame::Ended(End::Detached)),
-                (State::New | State::In(_), _) => {
-                    self.refuse(Reason::Malformed, "HELLO comes first, and once".to_owned());
-                }
-                (State::Over, _) => {}
-            }
-        }
-        Ok(None)
-    }
-
-    fn note_read_only(&mut self) {
-        if !std::mem::replace(&mut self.has_been_told, true) {
-            let text = "this client only reads; what it sends is ignored".to_owned();
-            self.say(&ServerFrame::Note { reason: Reason::ReadOnly, text });
-        }
-    }
-
-    /// Reads what the socket has; false when that is nothing.
-    fn read_more(&mut self) -> io::Result<bool> {
-        // One that does not take its answers is not listened to.
-        if !self.is_readable || self.is_silent || self.out.len() > MOST_KEPT {
-            return Ok(false);
-        }
-        let mut bytes = [0; 16 * 1024];
-        match recv(&self.stream, &mut bytes, RecvFlags::DONTWAIT) {
-            Ok((0, _)) => {
-                self.is_silent = true;
-                Ok(false)
-            }
-            Ok((count, _)) => {
-                self.unread.extend(bytes.get(..count).unwrap_or_default());
-                Ok(true)
-            }
-            Err(rustix::io::Errno::AGAIN) => {
-                self.is_readable = false;
-                Ok(false)
-            }
-            Err(rustix::io::Errno::INTR) => Ok(true),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Lets it in, at its place in the ring.

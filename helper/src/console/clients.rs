@@ -96,13 +96,15 @@ impl Clients {
         self.is_input_full
     }
 
-    /// Hears everybody who has something to say.
-    pub(super) fn hear(&mut self, ring: &Ring, source: &Source) {
+    /// Hears everybody who has something to say, for one turn; whether somebody has more.
+    pub(super) fn hear(&mut self, ring: &Ring, source: &Source) -> bool {
+        let mut is_more = false;
         let talking: Vec<u64> = self.talking.iter().copied().collect();
         for number in talking {
             let heard = self.hear_one(number, ring, source);
             match self.all.get(&number) {
                 Some(client) if heard.is_ok() && !client.is_to_be_forgotten() => {
+                    is_more |= client.is_behind();
                     if !client.can_be_heard() {
                         self.talking.remove(&number);
                     }
@@ -110,9 +112,13 @@ impl Clients {
                 _ => self.remove(number),
             }
         }
+        is_more
     }
 
     fn hear_one(&mut self, number: u64, ring: &Ring, source: &Source) -> io::Result<()> {
+        if let Some(client) = self.all.get_mut(&number) {
+            client.begin_turn();
+        }
         loop {
             let Some(client) = self.all.get_mut(&number) else { return Ok(()) };
             match client.hear()? {

@@ -214,7 +214,7 @@ impl Session {
         let waited = self.waits_for_log();
         is_busy |= self.log.pump(&self.ring)?;
         is_busy |= waited && !self.waits_for_log();
-        self.clients.hear(&self.ring, &self.source);
+        is_busy |= self.clients.hear(&self.ring, &self.source);
         is_busy |= self.clients.serve(&self.ring);
         let now = Instant::now();
         if now >= self.next_look {
