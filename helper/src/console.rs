@@ -6,6 +6,7 @@
 
 mod client;
 mod clients;
+mod ending;
 mod handover;
 mod life;
 mod lines;

@@ -19,7 +19,7 @@ const MOST: usize = 4000;
 /// How many frames are sent before the terminal has its turn.
 const TURN: usize = 64;
 /// How long those that do read are given for the rest, when there is no more.
-const LAST_MOMENTS: Duration = Duration::from_millis(500);
+pub(super) const LAST_MOMENTS: Duration = Duration::from_millis(500);
 
 /// Clients by the number that epoll(7) tells of them, which none ever has again: an event of one that is gone is nobody's.
 #[derive(Debug, Default)]
@@ -204,16 +204,31 @@ impl Clients {
         while self.serve_at_once(ring) && Instant::now() < deadline {
             self.wait_for_room(ring, deadline);
         }
+        self.dismiss(ring, end);
+    }
+
+    /// Tells everybody, now, that there is no more, and hangs up.
+    pub(super) fn dismiss(&mut self, ring: &Ring, end: End) {
         for client in self.all.values_mut() {
             client.drop_with(end, ring.written());
         }
         *self = Self::default();
     }
 
+    /// Whether there is nobody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Whether nobody lacks anything that was printed.
+    pub(super) fn have_all(&self, ring: &Ring) -> bool {
+        !self.all.values().any(|client| client.lacks(ring))
+    }
+
     /// Whether somebody lacks something.
     fn serve_at_once(&mut self, ring: &Ring) -> bool {
         while self.serve(ring) {}
-        self.all.values().any(|client| client.lacks(ring))
+        !self.have_all(ring)
     }
 
     fn wait_for_room(&mut self, ring: &Ring, deadline: Instant) {

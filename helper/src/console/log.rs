@@ -7,16 +7,18 @@
 //! between a line and that note logs that line once more, and never leaves one out.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, poll};
+use rustix::event::epoll;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
 use super::life::Life;
 use super::lines::{Line, Splitter};
 use super::ring::{CAPACITY, MOST, Ring};
+use super::token::{self, data};
 use crate::job::until;
 use crate::journal::SOCKET;
 use crate::message::Message;
@@ -32,9 +34,14 @@ const SKIPPED: u64 = 128 * 1024;
 #[derive(Debug)]
 pub(super) struct Log {
     socket: Option<UnixDatagram>,
+    /// epoll(7) watches it.
+    is_watched: bool,
     /// What all lines have in common.
     fields: Vec<u8>,
     splitter: Splitter,
+    /// The first byte that is neither logged nor left out, as the ring has it. One who goes on after a kill begins there, also
+    /// with the line that waits: so that one must not be overwritten.
+    begun: u64,
     /// One that could not be sent.
     waiting: Option<Line>,
     /// journald's queue is full; the socket tells when it no longer is.
@@ -58,8 +65,10 @@ impl Log {
         let logged = ring.logged()?.clamp(ring.oldest(), ring.written());
         Ok(Self {
             socket: None,
+            is_watched: false,
             fields: fields(name, ring.life()),
             splitter: Splitter::at(logged),
+            begun: logged,
             waiting: None,
             is_blocked: false,
             retry_at: None,
@@ -68,9 +77,14 @@ impl Log {
         })
     }
 
-    /// The socket, to be told when journald takes more. Another one after each failure.
-    pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.socket.as_ref().map(AsFd::as_fd)
+    /// Has epoll(7) tell when journald takes more. There is another socket after each failure.
+    pub(super) fn watch(&mut self, epoll: &OwnedFd) -> io::Result<()> {
+        if let Some(socket) = self.socket.as_ref().filter(|_| !self.is_watched) {
+            let flags = epoll::EventFlags::OUT | epoll::EventFlags::ET;
+            epoll::add(epoll, socket, data(token::JOURNAL), flags)?;
+            self.is_watched = true;
+        }
+        Ok(())
     }
 
     /// journald takes more.
@@ -88,9 +102,13 @@ impl Log {
         self.retry_at
     }
 
+    fn may_send(&self) -> bool {
+        !self.is_off && !self.is_blocked && self.retry_at.is_none_or(|at| Instant::now() >= at)
+    }
+
     /// Sends what there is, for one turn; whether there is more that could be sent.
     pub(super) fn pump(&mut self, ring: &Ring) -> io::Result<bool> {
-        if self.is_off || self.is_blocked || self.retry_at.is_some_and(|at| Instant::now() < at) {
+        if !self.may_send() {
             return Ok(false);
         }
         let mut bytes = [0; MOST];
@@ -137,38 +155,75 @@ impl Log {
             self.waiting = Some(line);
             return Ok(false);
         }
+        self.begun = line.end;
         ring.set_logged(line.end, self.lost)?;
         Ok(true)
     }
 
-    /// What has not ended and will not: the container has.
-    pub(super) fn finish(&mut self, ring: &Ring, deadline: Instant) -> io::Result<()> {
-        if self.is_off {
-            return Ok(());
+    /// As [`Self::pump`], when the container has ended: what has not ended of its last line will not.
+    pub(super) fn pump_last(&mut self, ring: &Ring) -> io::Result<bool> {
+        if self.pump(ring)? {
+            return Ok(true);
         }
+        if self.waiting.is_none() && self.splitter.next() == ring.written() {
+            self.waiting = self.splitter.rest();
+        }
+        if self.may_send() && (self.waiting.is_some() || self.lost > 0) {
+            self.send_waiting(ring)?;
+        }
+        Ok(false)
+    }
+
+    /// Whether all that was printed is logged, and told what is missing.
+    pub(super) fn is_done(&self, ring: &Ring) -> bool {
+        self.is_off || self.waiting.is_none() && self.lost == 0 && self.begun == ring.written()
+    }
+
+    /// Logs the rest. Of a journald that is there, but slow, it is waited for so long.
+    pub(super) fn finish(&mut self, ring: &Ring, deadline: Instant) -> io::Result<()> {
         loop {
-            while self.pump(ring)? {}
-            if self.waiting.is_none() && self.splitter.next() == ring.written() {
-                self.waiting = self.splitter.rest();
-            }
-            if self.waiting.is_none() && self.lost == 0 || !self.is_blocked && self.send_waiting(ring)? {
+            while self.pump_last(ring)? {}
+            if self.is_done(ring) || !self.wait(deadline) {
                 return Ok(());
             }
-            let Some(socket) = self.socket.as_ref().filter(|_| Instant::now() < deadline) else {
-                return Ok(());
-            };
-            let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], until(Some(deadline)));
-            self.is_blocked = false;
         }
     }
 
-    /// The first byte that is neither logged nor left out.
-    fn begun(&self) -> u64 {
-        self.waiting.as_ref().map_or_else(|| self.splitter.begun(), |_| self.splitter.next())
+    /// Waits until journald takes more; false when that is in vain.
+    pub(super) fn wait(&mut self, deadline: Instant) -> bool {
+        let Some(socket) = self.socket.as_ref().filter(|_| Instant::now() < deadline) else { return false };
+        let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], until(Some(deadline)));
+        self.is_blocked = false;
+        true
+    }
+
+    /// How many lines are not logged, and nobody has been told.
+    pub(super) fn left(&self, ring: &Ring) -> io::Result<u64> {
+        if self.is_off {
+            return Ok(0);
+        }
+        let mut bytes = [0; MOST];
+        let mut at = self.splitter.next();
+        let mut is_open = self.splitter.begun() < at;
+        let mut lines = self.lost + u64::from(self.waiting.is_some());
+        loop {
+            let count = ring.read(at, &mut bytes)?;
+            let read = bytes.get(..count).unwrap_or_default();
+            let Some(last) = read.last() else { return Ok(lines + u64::from(is_open)) };
+            lines += feeds(read);
+            is_open = *last != b'\n';
+            at += count as u64;
+        }
+    }
+
+    /// So many lines of the life before are lost.
+    pub(super) fn lose(&mut self, ring: &Ring, lines: u64) -> io::Result<()> {
+        self.lost += lines;
+        ring.set_logged(ring.logged()?, self.lost)
     }
 
     fn has_no_room(&self, ring: &Ring, more: usize) -> bool {
-        !self.is_off && ring.written() + more as u64 > self.begun() + CAPACITY
+        !self.is_off && ring.written() + more as u64 > self.begun + CAPACITY
     }
 
     /// Whether the next bytes would overwrite some that are not logged yet.
@@ -181,8 +236,7 @@ impl Log {
         if !self.has_no_room(ring, more) {
             return Ok(());
         }
-        let begun = self.begun();
-        let until = (begun + SKIPPED).min(ring.written());
+        let until = (self.begun + SKIPPED).min(ring.written());
         let mut bytes = [0; MOST];
         let mut at = self.splitter.next();
         self.lost += u64::from(self.waiting.take().is_some());
@@ -190,8 +244,7 @@ impl Log {
         while at < until {
             let count = ring.read(at, &mut bytes)?;
             let read = bytes.get(..count).unwrap_or_default();
-            let feeds = read.iter().filter(|byte| **byte == b'\n').count();
-            self.lost += feeds as u64;
+            self.lost += feeds(read);
             // The rest of the last line that was begun is lost with it.
             let last = read.iter().rposition(|byte| *byte == b'\n').map_or(count, |feed| feed + 1);
             at += if at + count as u64 >= until { last } else { count } as u64;
@@ -200,6 +253,7 @@ impl Log {
             }
         }
         self.splitter = Splitter::at(at);
+        self.begun = at;
         ring.set_logged(at, self.lost)
     }
 
@@ -214,6 +268,7 @@ impl Log {
             }
             Err(_not_there) => {
                 self.socket = None;
+                self.is_watched = false;
                 self.retry_at = Some(Instant::now() + RETRY);
             }
         }
@@ -239,6 +294,10 @@ impl Log {
             }
         }
     }
+}
+
+fn feeds(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 fn fields(name: &str, life: &Life) -> Vec<u8> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ct-helper console NAME`, the service: one thread, one loop, nothing in it that waits for anybody while the container runs.
-//! At its end, also when it starts again at once, journald has two seconds for its last words, and its clients have half of one.
+//! When it starts again, the rest of its last life is logged beside the next. At the end of the last life journald has two
+//! seconds for its last words, and its clients have half of one.
 //!
 //! It can be killed at any moment. All that a container needs is kept by PID 1 ([`super::store`]), and the next one goes on
 //! with it.
@@ -11,9 +12,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use ct_console::End;
 use rustix::event::{Timespec, epoll};
 
+use super::ending::Ending;
 use super::handover::{self, Answer, Offer};
 use super::life::Role;
 use super::peer::Peer;
@@ -42,6 +43,8 @@ struct Service<'a> {
     epoll: OwnedFd,
     handover: UnixListener,
     session: Option<Session>,
+    /// What is left of the life before.
+    ending: Option<Ending>,
     /// What the next client is told apart by.
     next_client: u64,
     /// Users that were refused, each told of once.
@@ -73,6 +76,7 @@ pub(crate) fn serve(name: &str, journal: Journal) -> Result<Leave, Error> {
         journal,
         handover: handover::listen(name)?,
         session: None,
+        ending: None,
         next_client: token::FIRST_CLIENT,
         told: BTreeSet::new(),
         paused_until: None,
@@ -124,7 +128,8 @@ impl Service<'_> {
 
     /// Goes on with what PID 1 has kept.
     fn take_up(&mut self) -> Result<(), Error> {
-        let kept = store::take()?;
+        let mut kept = store::take()?;
+        let ending = Ending::reopen(self.name, &mut kept);
         let was_there = !kept.is_empty();
         let session =
             Session::reopen(self.name, kept).map_err(|e| Error::system("take up what PID 1 has kept", e))?;
@@ -141,7 +146,23 @@ impl Service<'_> {
             None if was_there => store::forget()?,
             None => {}
         }
-        Ok(())
+        let generation = self.session.as_ref().map(|session| session.life().generation);
+        match ending {
+            Ok(Some(ending)) if Some(ending.generation()) != generation => {
+                self.ending = Some(ending);
+                return Ok(());
+            }
+            // None, or not all of it, or the session's own: that was not over yet for PID 1, and has everything.
+            Ok(_) => {}
+            Err(error) => self.tell_lost(&error),
+        }
+        store::forget_last()
+    }
+
+    fn tell_lost(&self, error: &io::Error) {
+        let line =
+            format!("the rest of what the container printed before its restart is not logged: {error}");
+        self.journal.warning(Step::Console, Message::ConsoleLinesLost, &line);
     }
 
     fn begin(&mut self, mut session: Session) -> Result<(), Error> {
@@ -152,6 +173,9 @@ impl Service<'_> {
     }
 
     fn wake(&mut self, number: u64, flags: epoll::EventFlags) -> io::Result<()> {
+        if let Some(ending) = &mut self.ending {
+            ending.wake(number, flags);
+        }
         match &mut self.session {
             Some(session) if number == token::INIT => {
                 self.unit = Some(UnitWatch::of(self.name));
@@ -173,13 +197,26 @@ impl Service<'_> {
             }
             self.accept()?;
         }
-        self.session.as_mut().map_or(Ok(false), |session| session.work(&self.epoll))
+        let mut is_busy = false;
+        if let Some(ending) = &mut self.ending {
+            is_busy |= ending.work(&self.epoll)?;
+            if ending.is_over() {
+                self.ending = None;
+                store::forget_last().map_err(io::Error::other)?;
+            }
+        }
+        if let Some(session) = &mut self.session {
+            is_busy |= session.work(&self.epoll)?;
+        }
+        Ok(is_busy)
     }
 
     fn wait(&self, events: &mut Vec<epoll::Event>, is_busy: bool) -> io::Result<()> {
         let deadline = self.session.as_ref().and_then(Session::deadline);
         let look = self.unit.as_ref().map(UnitWatch::deadline);
-        let deadline = [deadline, self.paused_until, look, self.pulse.deadline()].into_iter().flatten().min();
+        let rest = self.ending.as_ref().and_then(Ending::deadline);
+        let deadlines = [deadline, rest, self.paused_until, look, self.pulse.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         let left = match deadline {
             _ if is_busy => Some(Duration::ZERO),
             Some(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
@@ -245,10 +282,7 @@ impl Service<'_> {
         if self.session.as_ref().is_some_and(|session| session.life().generation == generation) {
             return Ok(());
         }
-        if let Some(mut last) = self.session.take() {
-            last.unwatch(&self.epoll);
-            last.finish(End::Restarted)?;
-        }
+        self.end_session()?;
         let (mut listener, mut init, mut terminal, mut input) = (None, None, None, None);
         for (role, descriptor) in offer.roles.iter().zip(descriptors) {
             match role {
@@ -274,30 +308,55 @@ impl Service<'_> {
         self.begin(session)
     }
 
+    /// The next life begins: what is left of the last one is worked off beside it.
+    fn end_session(&mut self) -> Result<(), Error> {
+        let Some(mut last) = self.session.take() else { return Ok(()) };
+        if let Some(before) = self.ending.take() {
+            if let Err(error) = before.give_up().and_then(|lines| last.lose(lines)) {
+                self.tell_lost(&error);
+            }
+            store::forget_last()?;
+        }
+        let rest = last.into_rest(&self.epoll).and_then(|rest| Ending::of(self.name, rest));
+        match rest.and_then(|mut ending| ending.work(&self.epoll).map(|_is_busy| ending)) {
+            Ok(ending) if ending.is_over() => {}
+            Ok(ending) => {
+                // Without room for it at PID 1 it is lost if this process is killed now; the start shall not fail for that.
+                let _ = store::keep(ending.descriptors());
+                self.ending = Some(ending);
+            }
+            Err(error) => self.tell_lost(&error),
+        }
+        store::forget()
+    }
+
     /// Whether there will be no container with a terminal any more.
     fn is_done(&mut self) -> bool {
         let invocation = self.session.as_ref().map(|session| session.life().invocation.as_str());
         self.unit.as_mut().is_some_and(|unit| unit.is_done(invocation))
     }
 
-    fn finish(mut self) -> Result<(), Error> {
-        self.session.take().map_or(Ok(()), |mut session| session.finish(End::Stopped))
+    /// There will be no other life.
+    fn finish(&mut self) -> Result<(), Error> {
+        let rest = self.ending.take().map_or(Ok(0), Ending::finish);
+        let Some(mut session) = self.session.take() else { return Ok(()) };
+        if let Err(error) = rest.and_then(|lines| session.lose(lines)) {
+            self.tell_lost(&error);
+        }
+        session.finish()
     }
 
     /// PID 1, or somebody, wants this process to end. That must not be the end of a container whose terminal it has: when the
     /// service is to be stopped, that is stopped before, and till then it is served.
     fn leave(&mut self) -> Result<Option<Leave>, Error> {
         let Some(session) = self.session.as_mut().filter(|session| !session.is_over()) else {
-            return self
-                .session
-                .as_mut()
-                .map_or(Ok(()), |s| s.finish(End::Stopped))
-                .map(|()| Some(Leave::Done));
+            return self.finish().map(|()| Some(Leave::Done));
         };
         if !unit::is_to_stop(self.name) {
             session.clients.hang_up();
             // It may have forgotten them: all are gone after a reload with a wrong FileDescriptorStoreMax=.
-            store::keep(session.descriptors())?;
+            let rest = self.ending.as_ref().map_or_else(Vec::new, Ending::descriptors);
+            store::keep(session.descriptors().into_iter().chain(rest))?;
             return Ok(Some(Leave::ForAnother));
         }
         self.pulse.wait_for_stop();

@@ -22,13 +22,13 @@ use crate::exit::Error;
 use crate::sys;
 
 /// How often the terminal is read before others have their turn.
-const TURN: usize = 16;
+pub(super) const TURN: usize = 16;
 /// How long a terminal is left alone that tells of its end again and again.
 const QUIET: Duration = Duration::from_secs(1);
 /// What is printed after the end, by whatever has survived it, is not read for ever.
-const LAST_TURNS: usize = 64;
+pub(super) const LAST_TURNS: usize = 64;
 /// How long journald may take to log the last words.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// How often clients are looked at that do not read.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -48,9 +48,8 @@ pub(super) struct Session {
     /// Until when the terminal is left alone.
     quiet_until: Option<Instant>,
     next_look: Instant,
-    /// What epoll(7) is to tell of the terminal, and whether it watches journald's socket.
+    /// What epoll(7) is to tell of the terminal.
     watched: Option<epoll::EventFlags>,
-    watches_log: bool,
     watches_input: bool,
 }
 
@@ -63,6 +62,15 @@ pub(super) struct Parts {
     pub(super) terminal: OwnedFd,
     /// The pipe that it reads, of one without a terminal.
     pub(super) input: Option<OwnedFd>,
+}
+
+/// What is left of a life that has ended.
+#[derive(Debug)]
+pub(super) struct Rest {
+    pub(super) ring: Ring,
+    /// The pipe that its output came from, if it had no terminal.
+    pub(super) output: Option<OwnedFd>,
+    pub(super) clients: Clients,
 }
 
 impl Session {
@@ -113,7 +121,6 @@ impl Session {
             quiet_until: None,
             next_look: Instant::now() + LOOK,
             watched: None,
-            watches_log: false,
             watches_input: false,
         })
     }
@@ -185,14 +192,7 @@ impl Session {
             _ => {}
         }
         self.watched = wanted;
-        // One that failed was closed, and with it went what epoll knew of it.
-        self.watches_log &= self.log.socket().is_some();
-        if let Some(socket) = self.log.socket().filter(|_| !self.watches_log) {
-            let flags = epoll::EventFlags::OUT | epoll::EventFlags::ET;
-            epoll::add(epoll, socket, data(token::JOURNAL), flags)?;
-            self.watches_log = true;
-        }
-        Ok(())
+        self.log.watch(epoll)
     }
 
     /// Takes note of an event of a client's, or of its own.
@@ -295,10 +295,27 @@ impl Session {
         self.log.finish(&self.ring, Instant::now() + patience)
     }
 
-    /// The end: what was printed last is read, logged and sent, and PID 1 forgets it.
-    pub(super) fn finish(&mut self, end: End) -> Result<(), Error> {
+    /// The next life has begun: what is left of this one. Of a terminal, its last words are read for that.
+    pub(super) fn into_rest(mut self, epoll: &OwnedFd) -> io::Result<Rest> {
+        self.unwatch(epoll);
+        self.quiet_until = None;
+        for _ in 0..LAST_TURNS {
+            if !self.drain()? {
+                break;
+            }
+        }
+        Ok(Rest { ring: self.ring, output: self.source.into_pipe(), clients: self.clients })
+    }
+
+    /// So many lines of the life before are not in the log, which is told in this one's.
+    pub(super) fn lose(&mut self, lines: u64) -> io::Result<()> {
+        self.log.lose(&self.ring, lines)
+    }
+
+    /// The end of the last one: what was printed last is read, logged and sent, and PID 1 forgets it.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
         let read = self.read_last_words(PATIENCE);
-        self.clients.finish(&self.ring, end);
+        self.clients.finish(&self.ring, End::Stopped);
         store::forget()?;
         read.map_err(|e| Error::system("read the container's last words", e))
     }

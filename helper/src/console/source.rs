@@ -70,9 +70,14 @@ impl Source {
         self.kept = Some(if self.is_terminal {
             ioctl_tiocgptpeer(&self.output, flags)?
         } else {
-            other_end(&self.output, OFlags::WRONLY)?
+            reopened(&self.output, OFlags::WRONLY)?
         });
         Ok(())
+    }
+
+    /// The pipe that the output comes from. A terminal is not given out.
+    pub(super) fn into_pipe(self) -> Option<OwnedFd> {
+        (!self.is_terminal).then_some(self.output)
     }
 
     /// What the container reads, as much as it takes now.
@@ -119,13 +124,14 @@ impl AsFd for Source {
 impl Input {
     fn of(writer: OwnedFd) -> io::Result<Self> {
         fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK | OFlag::O_WRONLY))?;
-        let kept = other_end(&writer, OFlags::RDONLY)?;
+        let kept = reopened(&writer, OFlags::RDONLY)?;
         Ok(Self { writer, _kept: kept })
     }
 }
 
-/// Another descriptor of the same pipe: in proc(5) each can be opened anew, for either direction.
-fn other_end(pipe: &OwnedFd, direction: OFlags) -> io::Result<OwnedFd> {
-    let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+/// Another descriptor of the same pipe or memory, and not of the same open file: in proc(5) each can be opened anew, for either
+/// direction.
+pub(super) fn reopened(file: impl AsFd, direction: OFlags) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     Ok(open(path, direction | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?)
 }

@@ -17,6 +17,10 @@ pub(super) const NAMES: [&str; 6] = ["listener", "init", "terminal", "memory", "
 /// The pipe that a container reads, if it has one. PID 1 gets it before the others.
 pub(super) const INPUT: &str = "input";
 
+/// Of the life before, as long as journald has not taken all of it: the memory, its pipe, and, where there was no terminal, the
+/// pipe that the output came from.
+pub(super) const LAST: [&str; 4] = ["last-memory", "last-pipe-out", "last-pipe-in", "last-output"];
+
 /// Takes what PID 1 has kept, by name. What has a name that this version does not know, PID 1 forgets.
 pub(super) fn take() -> Result<BTreeMap<String, OwnedFd>, Error> {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
@@ -30,7 +34,7 @@ pub(super) fn take() -> Result<BTreeMap<String, OwnedFd>, Error> {
     let names = variable("LISTEN_FDNAMES");
     let mut kept = BTreeMap::new();
     for (name, descriptor) in names.split(':').zip(descriptors) {
-        if NAMES.contains(&name) || name == INPUT {
+        if NAMES.contains(&name) || LAST.contains(&name) || name == INPUT {
             kept.insert(name.to_owned(), descriptor);
         } else {
             notify::forget_descriptor(name)?;
@@ -63,7 +67,12 @@ pub(super) fn keep<'a>(
     notify::forget_descriptor(WITNESS)
 }
 
-/// Has PID 1 forget all of them.
+/// Has PID 1 forget the life before. That it does is not waited for: whoever would find it, would find all of it logged.
+pub(super) fn forget_last() -> Result<(), Error> {
+    LAST.iter().try_for_each(|name| notify::forget_descriptor(name))
+}
+
+/// Has PID 1 forget all of this life.
 pub(super) fn forget() -> Result<(), Error> {
     NAMES.iter().chain(&[INPUT]).try_for_each(|name| notify::forget_descriptor(name))?;
     notify::barrier(|| {})

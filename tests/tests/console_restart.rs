@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A container that starts again before journald has taken what its last life printed: the next life does not wait for that,
+//! and nothing of it is lost without a word, whatever becomes of the service meanwhile.
+
+use ct_tests::{Machine, on_every_machine};
+
+/// Who reads what the container prints, by a terminal or by a pipe.
+const MODES: [&str; 2] = ["process.terminal = true", "log.mode = \"pipe\""];
+
+/// What prints so many lines of more than a thousand bytes, `LIFE NUMBER`, the number with zeros before it.
+fn long_lines(count: u32) -> String {
+    format!(
+        "n=0; while [ $n -lt {count} ]; do n=$((n + 1)); printf '%s %01000d\\n' $life $n; echo $n >/count-$life; done"
+    )
+}
+
+/// Starts the container `web`. Each of its lives says that it is up, and as soon as it may, it prints; how far it is, is in
+/// `/count-LIFE`.
+fn start(machine: &Machine, mode: &str, prints: &str) {
+    machine
+        .shell(
+            "systemctl stop ct@web ct-console@web; rm -rf /srv/rootfs; journalctl --rotate --vacuum-time=1s",
+        )
+        .succeeds();
+    machine.busybox_rootfs("/srv/rootfs");
+    machine.container(
+        "web",
+        &format!(
+            "{mode}\nroot.path = \"/srv/rootfs\"\nstop.timeout = \"500ms\"\nprocess.command = [\"/bin/sh\", \"-c\", '''\
+             trap 'exit 0' TERM; life=$(($(cat /life) + 1)); echo $life >/life; echo up $life\n\
+             until [ -e /go-$life ]; do sleep 0.1; done\n\
+             {prints}\n\
+             sleep 1000 & wait''']\n"
+        ),
+    );
+    machine.write_file("/srv/rootfs/life", 0o644, "0\n");
+    let rate = "/etc/systemd/system/ct-console@web.service.d/rate.conf";
+    machine.write_file(rate, 0o644, "[Service]\nLogRateLimitIntervalSec=0\n");
+    machine.daemon_reload();
+    machine.start("ct@web");
+    wait_for_line(machine, "up 1");
+}
+
+fn signal_journald(machine: &Machine, signal: &str) {
+    machine.shell(&format!("systemctl kill --signal {signal} systemd-journald")).succeeds();
+}
+
+/// Has it print, until it has printed so many lines.
+fn print(machine: &Machine, life: u32, lines: u32) {
+    machine.write_file(format!("/srv/rootfs/go-{life}"), 0o644, "");
+    machine.wait_until(&format!("n=$(cat /srv/rootfs/count-{life}) && [ $n -ge {lines} ]"));
+}
+
+/// Starts the container again, and is back when it runs.
+fn restart(machine: &Machine) {
+    let before = machine.main_pid("ct@web");
+    machine.run(["timeout", "60", "systemctl", "restart", "ct@web"]).succeeds();
+    assert_eq!(machine.show("ct@web", "ActiveState"), "active");
+    assert_ne!(machine.main_pid("ct@web"), before);
+}
+
+/// How far a life has got.
+fn count(machine: &Machine, life: u32) -> u64 {
+    machine.read_file(format!("/srv/rootfs/count-{life}")).trim().parse().expect("a number")
+}
+
+/// Kills the service, and waits until there is another.
+fn kill_service(machine: &Machine) {
+    let pid = machine.main_pid("ct-console@web");
+    machine.shell(&format!("kill -KILL {pid}")).succeeds();
+    machine.wait_until(&format!(
+        "pid=$(systemctl show --value -p MainPID ct-console@web); [ $pid != {pid} ] && [ $pid != 0 ] && \
+         systemctl is-active -q ct-console@web"
+    ));
+}
+
+/// A line as it is logged.
+fn line(life: u32, number: u64) -> String {
+    format!("{life} {number:01000}")
+}
+
+/// The log as it is on disk, while journald cannot be asked.
+fn log_so_far(machine: &Machine) -> String {
+    machine.shell("journalctl -q -u ct@web -o cat SYSLOG_IDENTIFIER=web").stdout
+}
+
+fn wait_for_line(machine: &Machine, line: &str) {
+    machine.wait_until(&format!(
+        "journalctl --sync; journalctl -q -u ct@web -o cat SYSLOG_IDENTIFIER=web | grep -qx '{line}'"
+    ));
+}
+
+/// What the log has of the lives.
+fn log(machine: &Machine) -> Vec<String> {
+    let log = machine.journalctl(&["--unit", "ct@web", "--identifier", "web", "--output", "cat"]);
+    log.lines().map(str::to_owned).collect()
+}
+
+/// The numbers of a life's lines in the log.
+fn numbers(log: &[String], life: u32) -> Vec<u64> {
+    let prefix = format!("{life} ");
+    log.iter().filter_map(|line| line.strip_prefix(&prefix)?.parse().ok()).collect()
+}
+
+/// How many lines are said to be missing.
+fn missing(log: &[String]) -> u64 {
+    let is_marker = |line: &&String| line.contains("missing here");
+    let count = |line: &String| line.split(' ').next().and_then(|count| count.parse::<u64>().ok());
+    log.iter().filter(is_marker).map(|line| count(line).expect("a number of lines")).sum()
+}
+
+/// A restart while journald stands still and the container prints without end.
+fn restart_amid_a_flood(machine: &Machine, mode: &str, is_killed: bool) {
+    eprintln!("{mode}, killed: {is_killed}");
+    start(machine, mode, &long_lines(1_000_000));
+    signal_journald(machine, "STOP");
+    if mode == MODES[0] {
+        // Twice what is remembered.
+        print(machine, 1, 2100);
+    } else {
+        print(machine, 1, 1050);
+        // It waits for journald.
+        machine.wait_until("grep -q pipe_write /proc/$(systemctl show -P MainPID ct@web)/wchan");
+    }
+    restart(machine);
+    if is_killed {
+        kill_service(machine);
+    }
+    let printed = count(machine, 1);
+    assert!(!log_so_far(machine).contains(&line(1, printed)), "nobody has waited for the log");
+    signal_journald(machine, "CONT");
+    wait_for_line(machine, &line(1, printed));
+    wait_for_line(machine, "up 2");
+    let log = log(machine);
+    let mut logged = numbers(&log, 1);
+    let (all, missing) = (logged.len(), missing(&log));
+    logged.dedup();
+    assert!(all - logged.len() <= usize::from(is_killed), "a kill is one line at most");
+    assert!(logged.is_sorted(), "{logged:?}");
+    // The last one may have been printed, and not counted any more.
+    let last = logged.last().copied().expect("there are some");
+    assert!(last == printed || last == printed + 1, "{last} of {printed}");
+    assert_eq!(logged.len() as u64 + missing, last);
+    assert!(mode == MODES[0] || missing == 0, "a pipe loses nothing: {missing}");
+    machine.stop("ct@web");
+    machine.wait_for("ct-console@web", "ActiveState", "inactive");
+}
+
+on_every_machine! {
+    fn a_restart_does_not_wait_for_the_log_of_the_last_life(machine: &Machine) {
+        for mode in MODES {
+            restart_amid_a_flood(machine, mode, false);
+        }
+    }
+
+    fn a_killed_service_leaves_the_log_of_the_last_life_to_the_next(machine: &Machine) {
+        for mode in MODES {
+            restart_amid_a_flood(machine, mode, true);
+        }
+    }
+
+    fn what_journald_has_not_taken_by_the_next_restart_but_one_is_counted(machine: &Machine) {
+        for mode in MODES {
+            start(machine, mode, &long_lines(900));
+            signal_journald(machine, "STOP");
+            for life in 1..=2 {
+                print(machine, life, 900);
+                restart(machine);
+            }
+            signal_journald(machine, "CONT");
+            for line in [line(2, 900), "up 3".to_owned()] {
+                wait_for_line(machine, &line);
+            }
+            let log = log(machine);
+            assert_eq!(numbers(&log, 2), Vec::from_iter(1..=900), "{mode}");
+            let first = numbers(&log, 1);
+            assert_eq!(first, Vec::from_iter(1..=first.len() as u64));
+            assert!(first.len() < 900, "journald has stood still");
+            assert_eq!(missing(&log) + first.len() as u64, 900, "{mode}");
+        }
+    }
+
+    fn a_container_that_prints_and_starts_again_has_all_of_it_in_the_log(machine: &Machine) {
+        for mode in MODES {
+            // More than journald takes until the next life is there.
+            start(machine, mode, "seq ${life}000001 ${life}030000; echo 30000 >/count-$life");
+            for life in 1..=2 {
+                print(machine, life, 30_000);
+                restart(machine);
+                for line in [format!("{life}030000"), format!("up {}", life + 1)] {
+                    wait_for_line(machine, &line);
+                }
+            }
+            let log = log(machine);
+            for life in 1..=2_u64 {
+                let all = life * 1_000_000 + 1..=life * 1_000_000 + 30_000;
+                let numbers = log.iter().filter_map(|line| line.parse().ok()).filter(|number| all.contains(number));
+                assert!(numbers.eq(all.clone()), "{mode}, life {life}");
+            }
+            assert_eq!(missing(&log), 0);
+        }
+    }
+}
