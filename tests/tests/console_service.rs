@@ -195,4 +195,22 @@ on_every_machine! {
         machine.wait_for("ct-console@web", "NRestarts", "1");
         answers(machine, "again");
     }
+
+    fn a_terminal_that_nobody_keeps_costs_no_more_than_this_life(machine: &Machine) {
+        start(machine);
+        set(machine, "FileDescriptorStoreMax=0");
+        set(machine, "FileDescriptorStoreMax=16");
+        answers(machine, "before");
+        machine.shell("kill -KILL $(systemctl show -P MainPID ct-console@web)").succeeds();
+        // Nobody has the master any more: the container is hung up, as by a terminal that was closed, and ends.
+        machine.wait_until("case $(systemctl show -P ActiveState ct@web) in inactive|failed) ;; *) false;; esac");
+        machine.wait_for("ct-console@web", "ActiveState", "inactive");
+        assert_eq!(machine.run(["cat", "/proc/1/comm"]).succeeds().stdout, "systemd\n", "PID 1 is none the worse");
+        // The next life has its terminal, and PID 1 keeps that.
+        machine.start("ct@web");
+        answers(machine, "after");
+        machine.shell("kill -KILL $(systemctl show -P MainPID ct-console@web)").succeeds();
+        machine.wait_for("ct-console@web", "NRestarts", "1");
+        answers(machine, "later");
+    }
 }

@@ -122,6 +122,24 @@ on_every_machine! {
         assert_eq!(machine.show("ct@web", "Result"), "success");
     }
 
+    fn a_pipe_waits_for_a_journal_that_is_slow(machine: &Machine) {
+        prepare(machine);
+        let counter = "trap 'exit 0' TERM; until [ -e /go ]; do sleep 0.1; done; n=0\n\
+            while [ $n -lt 2000 ]; do n=$((n+1)); printf '%01000d\\n' $n; echo $n >/count; done; sleep 1000 & wait\n";
+        configure(machine, KINDS[0], counter, "log.mode = \"pipe\"\n");
+        machine.start("ct@web");
+        machine.shell("systemctl kill --signal STOP systemd-journald").succeeds();
+        machine.write_file("/srv/rootfs/go", 0o644, "");
+        // More than the ring has, and less than there is.
+        machine.wait_until(
+            "n=$(cat /srv/rootfs/count) && [ $n -gt 1050 ] && grep -q pipe_write /proc/$(systemctl show -P MainPID ct@web)/wchan",
+        );
+        machine.shell("systemctl kill --signal CONT systemd-journald").succeeds();
+        machine.wait_until("journalctl --sync; journalctl -q -u ct@web -o cat -n 1 SYSLOG_IDENTIFIER=web | grep -qx 0*2000");
+        let numbers: Vec<u32> = log(machine).lines().map(|line| line.parse().expect("no word of missing lines")).collect();
+        assert!(numbers == Vec::from_iter(1..=2000), "{numbers:?}");
+    }
+
     fn what_is_open_can_be_written_to(machine: &Machine) {
         prepare(machine);
         let echo = "trap 'exit 0' TERM; echo up; while read line; do echo \"read $line\"; done; echo end\n";
