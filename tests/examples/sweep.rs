@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `make sweep`: every fault at every system call of every command that units run the helper for, and what did not hold.
 //!
-//! Words choose: `host`, `debian13` (roots), `crun`, `runc` (runtimes), `every=N` (a sample), `from=N`,
+//! Words choose: `host`, `debian13` (roots), `crun`, `runc`, `lxc` (runtimes), `every=N` (a sample), `from=N`,
 //! `at=CALL` (one system call), `jobs=N`, and the commands: `start`, `start-notify`, `post-start`, `stop`, `post-stop`,
 //! `pod-start`.
 
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Ok(wanted) => wanted,
         Err(word) => {
             say(&format!(
-                "sweep: `{word}` is none of host, debian13, crun, runc, every=N, from=N, at=CALL, jobs=N, or a command"
+                "sweep: `{word}` is none of host, debian13, crun, runc, lxc, every=N, from=N, at=CALL, jobs=N, or a command"
             ));
             return ExitCode::FAILURE;
         }
@@ -86,6 +86,7 @@ impl Wanted {
                 _ if word == "debian13" => roots.push((Root::Debian13, "debian13")),
                 _ if word == "crun" => runtimes.push("crun"),
                 _ if word == "runc" => runtimes.push("runc"),
+                _ if word == "lxc" => runtimes.push("lxc"),
                 _ => cases.push(Case::ALL.into_iter().find(|case| case.word() == word).ok_or(word)?),
             }
         }
