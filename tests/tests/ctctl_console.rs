@@ -3,9 +3,12 @@
 
 use ct_tests::{Machine, Terminal, on_every_machine};
 
+#[path = "console/attached.rs"]
+mod attached;
 #[path = "console/container.rs"]
 mod container;
-use container::{SHELL, attach, configure, prepare};
+use attached::{SHELL, attach, configure};
+use container::prepare;
 
 /// Runtime and account of each kind of container.
 const KINDS: [(&str, &str); 3] = [("crun", "root"), ("runc", "root"), ("crun", "ct-web")];

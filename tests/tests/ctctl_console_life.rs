@@ -3,9 +3,12 @@
 
 use ct_tests::{Machine, Terminal, on_every_machine};
 
+#[path = "console/attached.rs"]
+mod attached;
 #[path = "console/container.rs"]
 mod container;
-use container::{SHELL, attach, configure, prepare};
+use attached::{SHELL, attach, configure};
+use container::prepare;
 
 const CRUN: (&str, &str) = ("crun", "root");
 

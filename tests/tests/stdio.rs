@@ -4,6 +4,10 @@
 
 use ct_tests::{Machine, on_every_machine};
 
+#[path = "console/container.rs"]
+mod container;
+use container::{configure, prepare};
+
 /// Runtime and account of each kind of container.
 const KINDS: [(&str, &str); 6] = [
     ("crun", "root"),
@@ -16,29 +20,6 @@ const KINDS: [(&str, &str); 6] = [
 
 /// Prints by /dev/stdout and /dev/stderr, as programs do that know of nothing else, and idles.
 const OPENS: &str = "trap 'exit 0' TERM; echo direct; echo by-name >/dev/stdout; echo error >/dev/stderr; echo d''one; sleep 1000 & wait\n";
-
-/// What it takes once.
-fn prepare(machine: &Machine) {
-    machine.busybox_rootfs("/srv/rootfs");
-    machine
-        .shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid")
-        .succeeds();
-}
-
-/// Configures the container `web`, which runs `script`, with `extra` in its config; it does not run.
-fn configure(machine: &Machine, (runtime, user): (&str, &str), script: &str, extra: &str) {
-    let owner = if user == "root" { 0 } else { 200_000 };
-    machine.shell(&format!("systemctl stop ct@web; chown -R {owner}:{owner} /srv/rootfs")).succeeds();
-    machine.write_file("/srv/rootfs/script", 0o755, script);
-    machine.container(
-        "web",
-        &format!(
-            "runtime = \"{runtime}\"\nuser = \"{user}\"\n{extra}root.path = \"/srv/rootfs\"\n\
-             process.command = [\"sh\", \"/script\"]\n"
-        ),
-    );
-    machine.daemon_reload();
-}
 
 /// All of them, with what Debian 13 has no package of.
 fn kinds(machine: &Machine) -> [(&'static str, &'static str); 6] {
