@@ -46,7 +46,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct CheckpointArguments {
     /// The name of a container, or a beginning that is unique
     name: String,
-    /// Where to write it instead of /var/lib/ct/NAME/checkpoint
+    /// Where to write it instead of /var/lib/ct/NAME/checkpoint, in a directory that root alone can write to
+    ///
+    /// If DIR is there, it must be a checkpoint.
     #[arg(value_name = "DIR")]
     image: Option<PathBuf>,
     /// Let the container go on (not with runsc)
@@ -56,8 +58,8 @@ pub struct CheckpointArguments {
 
 /// Start a container from a checkpoint
 ///
-/// The container must not run, and its config must be the one of the checkpoint, which stays where it is. It is this start alone
-/// that goes on from there: the next one is as any other, also one by `[restart]` after this has failed.
+/// The container must not run, and its config must be the one of the checkpoint, which stays where it is. Only this start
+/// uses the checkpoint. Later starts, also those that `[restart]` makes, are normal ones.
 #[derive(Debug, Args)]
 pub struct RestoreArguments {
     /// The name of a container, or a beginning that is unique

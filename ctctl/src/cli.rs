@@ -29,6 +29,9 @@ pub struct Cli {
 #[command(next_help_heading = "Options for all verbs")]
 pub struct Options {
     /// Talk to systemd on this machine, by ssh(1) and systemd-stdio-bridge(1)
+    ///
+    /// For list, status, start, stop, restart, kill, freeze, thaw, enable, disable and wait, and for set of resources without
+    /// --persist. Verbs that need files or processes of the machine end with 2.
     #[arg(short = 'H', long, global = true, value_name = "[USER@]HOST")]
     pub host: Option<String>,
     /// Read configs below this folder instead of /

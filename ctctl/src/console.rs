@@ -63,7 +63,7 @@ pub struct ConsoleArguments {
     /// Type together with others who want so, too
     #[arg(long)]
     shared: bool,
-    /// End with 0 when the container ends, however it does; wait for none, and end with 3 if it does not run
+    /// Do not wait for a container: exit with 0 when this one ends, whatever its status, or with 3 if it does not run
     #[arg(long)]
     once: bool,
     /// The keys that detach: characters, or `ctrl-` with a letter or one of @[\]^_, and commas between them; empty for none

@@ -65,7 +65,7 @@ struct Source {
 #[derive(Debug, Args, Default)]
 #[command(next_help_heading = "Keys of the config")]
 pub struct KeyArguments {
-    /// Runtime: crun, runc, a name that ct.toml gives one, or a path
+    /// Runtime: crun, runc, youki, runsc, lxc, a name that ct.toml gives one, or a path
     #[arg(long)]
     runtime: Option<String>,
     /// Account of this machine that runs the runtime

@@ -12,7 +12,7 @@ pub enum Status {
     Failed,
     /// A wrong command line, or a name that means several containers.
     Usage,
-    /// `status` of a container that is not running.
+    /// A verb that needs a running container: `status`, `ps`, `kill`, `console --once`.
     NotRunning,
     /// No such container.
     NoSuchContainer,
@@ -38,7 +38,7 @@ impl Status {
         (Self::Done, "Done as asked."),
         (Self::Failed, "It failed, or check found errors, or import refused something."),
         (Self::Usage, "A wrong command line, or a name that may be any of several containers."),
-        (Self::NotRunning, "status of a container that is not running."),
+        (Self::NotRunning, "The container is not running: status, ps, kill, freeze, thaw, console --once."),
         (Self::NoSuchContainer, "There is no such container."),
         (Self::Unreachable, "systemd cannot be reached."),
         (Self::NotPermitted, "polkit, systemd or the kernel does not permit it."),
