@@ -2,7 +2,8 @@
 //! `[log] mode` and `process.stdin_open`: what the standard files of a container are, and who reads and writes at their other
 //! ends.
 
-use ct_tests::{Machine, on_every_machine};
+use ct_console::{ClientFrame, End, Mode, Reason, ServerFrame};
+use ct_tests::{Heard, Machine, on_every_machine};
 
 #[path = "console/container.rs"]
 mod container;
@@ -149,6 +150,28 @@ on_every_machine! {
             assert_eq!(output.stdout.matches("up\n").count(), 1, "{output}");
             assert!(!output.stdout.contains("end"), "{output}");
             machine.shell("journalctl --rotate --vacuum-time=1s").succeeds();
+        }
+    }
+
+    fn who_types_where_nothing_is_read_is_told_so_once(machine: &Machine) {
+        prepare(machine);
+        for is_open in [false, true] {
+            let echo = "trap 'exit 0' TERM; echo up; while :; do read line && echo \"read $line\"; sleep 0.1; done\n";
+            configure(machine, KINDS[0], echo, &format!("process.stdin_open = {is_open}\nlog.mode = \"pipe\"\n"));
+            machine.start("ct@web");
+            let (mut client, hello) = machine.attach("web", Mode::Write, None);
+            assert_eq!((hello.has_terminal, hello.has_input), (false, is_open));
+            for _ in 0..3 {
+                client.say(&ClientFrame::Data(b"typed\n"));
+            }
+            client.say(&ClientFrame::Detach);
+            if !is_open {
+                let note = client.hear_frame();
+                assert!(matches!(&note, Heard::Frame(ServerFrame::Note { reason: Reason::ReadOnly, .. })), "{note:?}");
+            }
+            assert_eq!(client.hear_frame(), Heard::Frame(ServerFrame::Ended(End::Detached)), "open: {is_open}");
+            assert_eq!(client.hear(), Heard::Closed);
+            machine.stop("ct@web");
         }
     }
 

@@ -123,6 +123,7 @@ impl Clients {
             let Some(client) = self.all.get_mut(&number) else { return Ok(()) };
             match client.hear()? {
                 Said::Nothing => return Ok(()),
+                Said::Typed if !source.has_input() => client.drop_input(),
                 Said::Typed if self.is_input_full => return Ok(()),
                 Said::Typed => {
                     let taken = source.write(&client.input)?;

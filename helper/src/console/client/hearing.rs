@@ -111,7 +111,7 @@ impl Client {
                 (
                     State::In(_),
                     ClientFrame::Data(_) | ClientFrame::Resize(_) | ClientFrame::InvalidResize { .. },
-                ) => self.note_read_only(),
+                ) => self.note_ignored("this client only reads; what it sends is ignored"),
                 (State::In(_), ClientFrame::Detach) => self.last(&ServerFrame::Ended(End::Detached)),
                 (State::New | State::In(_), _) => {
                     self.refuse(Reason::Malformed, NO_HELLO.to_owned());
@@ -122,10 +122,15 @@ impl Client {
         Ok(None)
     }
 
-    fn note_read_only(&mut self) {
+    /// Its bytes go nowhere, for the container reads nothing.
+    pub(in crate::console) fn drop_input(&mut self) {
+        self.input = Vec::new();
+        self.note_ignored("the container reads nothing; what is typed is ignored");
+    }
+
+    fn note_ignored(&mut self, text: &str) {
         if !std::mem::replace(&mut self.has_been_told, true) {
-            let text = "this client only reads; what it sends is ignored".to_owned();
-            self.say(&ServerFrame::Note { reason: Reason::ReadOnly, text });
+            self.say(&ServerFrame::Note { reason: Reason::ReadOnly, text: text.to_owned() });
         }
     }
 
