@@ -29,10 +29,13 @@ fn processor_time(machine: &Machine) -> u64 {
 const HANG_UP: &str = r#"$SIG{HUP} = "IGNORE"; open my $tty, "+<", "/proc/$ARGV[0]/root/dev/console" or die $!;
     ioctl($tty, 0x540E, 1) or die "TIOCSCTTY: $!"; syscall(153) == 0 or die "vhangup: $!";"#;
 
+/// Closes its terminal, and says there what is in /root/say from time to time.
+const CLOSES: &str = "trap '' HUP; echo up; exec </dev/null >/dev/null 2>&1; \
+    while :; do if [ -e /root/say ]; then cat /root/say >/dev/console && rm /root/say; fi; sleep 0.1; done";
+
 on_every_machine! {
     fn a_terminal_that_is_closed_or_hung_up_is_there_again(machine: &Machine) {
-        prepare(machine, "web", "trap '' HUP; echo up; exec </dev/null >/dev/null 2>&1; \
-            while :; do if [ -e /root/say ]; then cat /root/say >/dev/console && rm /root/say; fi; sleep 0.1; done", "");
+        prepare(machine, "web", CLOSES, "");
         machine.start("ct@web");
         let (mut client, _) = machine.attach("web", Mode::Write, None);
         client.hear_until("up");
@@ -52,6 +55,26 @@ on_every_machine! {
         machine.shell("sleep 3").succeeds();
         assert!(processor_time(machine) - before < 300_000, "it is at rest");
         assert_eq!(machine.show("ct-console@web", "NRestarts"), "0");
+    }
+
+    fn a_terminal_that_nobody_has_open_outlives_its_service(machine: &Machine) {
+        prepare(machine, "web", CLOSES, "");
+        // Meanwhile PID 1 is the only one that has the master, and there is no other side.
+        let pause = "/etc/systemd/system/ct-console@web.service.d/pause.conf";
+        machine.write_file(pause, 0o644, "[Service]\nRestartSec=2s\n");
+        machine.daemon_reload();
+        machine.start("ct@web");
+        let (mut client, hello) = machine.attach("web", Mode::Write, None);
+        client.hear_until("up");
+        let init = machine.main_pid("ct@web");
+        machine.wait_until(&format!("! ls -l /proc/{init}/fd | grep -q /pts/"));
+        machine.shell("kill -KILL $(systemctl show -P MainPID ct-console@web)").succeeds();
+        machine.wait_for("ct-console@web", "NRestarts", "1");
+        let (mut client, again) = machine.attach("web", Mode::Write, None);
+        assert_eq!(again.generation, hello.generation);
+        machine.write_file("/srv/rootfs/root/say", 0o644, "back\n");
+        client.hear_until("back");
+        assert_eq!(machine.main_pid("ct@web"), init);
     }
 
     fn a_journal_that_is_away_holds_nothing_up(machine: &Machine) {
