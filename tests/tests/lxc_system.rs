@@ -32,6 +32,7 @@ on_every_machine! {
             let group = case.exec(&machine, own_group).succeeds().stdout;
             assert_eq!(group, "0::/system.slice/probe.service\n", "{name}");
             assert_eq!(machine.show(&unit, "KillSignal"), "37", "{name}: SIGRTMIN+3");
+            case.assert_that_its_console_asks_who(&machine);
 
             // TIOCSTI and AF_VSOCK are refused by argument; TIOCGWINSZ, a bit away, is not, on what is no terminal.
             for (call, errno) in

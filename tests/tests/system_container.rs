@@ -5,7 +5,7 @@
 #[path = "system_container/case.rs"]
 mod case;
 
-use ct_tests::{Machine, Root, System, Terminal, on_every_machine};
+use ct_tests::{Machine, Root, System, on_every_machine};
 
 use case::Case;
 
@@ -34,14 +34,7 @@ fn assert_all_of_it_runs(machine: &Machine, case: &Case) {
     let outside = machine.journalctl(&["--unit", &unit, "--output", "cat"]);
     assert!(!outside.contains("hello from inside"), "{name}: its journal is its own");
 
-    // What agetty(8) says above its prompt, on /dev/console.
-    let issue = format!("Debian GNU/Linux {} {name} console", case.system.name().replace("debian", ""));
-    machine.wait_until(&format!("journalctl --sync; journalctl -q -u {unit} -o cat | grep -qxF '{issue}'"));
-    let terminal = Terminal::new(25, 80);
-    let attached = machine.command(["ctctl", "console", &name]).on(&terminal).spawn();
-    terminal.wait_for(&format!("{name} login: "));
-    terminal.type_in("\x1d\x1d"); // detaches
-    attached.wait().succeeds();
+    case.assert_that_its_console_asks_who(machine);
 }
 
 on_every_machine! {

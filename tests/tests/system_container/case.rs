@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One system container: a Debian, the runtime, and who runs that.
 
-use ct_tests::{Machine, Output, Preparation, Root, System, test_name};
+use ct_tests::{Machine, Output, Preparation, Root, System, Terminal, test_name};
 
 /// Boots with the Debian, notes down when it goes up and down in a file of the host, and is idle.
 const NOTES: &str = "[Unit]\nDescription=Notes\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
@@ -94,6 +94,22 @@ impl Case {
     /// What its unit has noted down: the ups and downs of the systemd inside.
     pub(crate) fn notes(&self, machine: &Machine) -> String {
         machine.read_file(format!("/srv/notes/{}/log", self.name())).replace('\n', " ")
+    }
+
+    /// On /dev/console agetty(8) asks, and what it says above its prompt is in the unit's log.
+    #[track_caller]
+    pub(crate) fn assert_that_its_console_asks_who(&self, machine: &Machine) {
+        let (name, unit) = (self.name(), self.unit());
+        let issue = format!("Debian GNU/Linux {} {name} console", self.system.name().replace("debian", ""));
+        machine
+            .wait_until(&format!("journalctl --sync; journalctl -q -u {unit} -o cat | grep -qxF '{issue}'"));
+        let terminal = Terminal::new(25, 80);
+        let attached = machine.command(["ctctl", "console", &name]).on(&terminal).spawn();
+        terminal.wait_for(&format!("{name} login: "));
+        terminal.type_in("nobody\r");
+        terminal.wait_for("Password: ");
+        terminal.type_in("\x1d\x1d"); // detaches
+        attached.wait().succeeds();
     }
 
     /// Waits until it is another process, and runs.
