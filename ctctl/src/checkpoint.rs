@@ -40,8 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// part of it, and must be there as it was.
 ///
 /// It takes root, a container without an account, whose root file system outlives it, and a runtime that can: runsc; runc, and
-/// crun if it was built for it, with CRIU, see criu(8). CRIU cannot take apart a container whose output is the journal's stream.
-/// If the runtime fails, the container goes on, and what it says is shown.
+/// crun if it was built for it, with CRIU, see criu(8). With CRIU `log.mode` must be "pipe" or "none": it has but one end of the
+/// journal's stream. There must be no `process.terminal` and no `ready.notify`. If the runtime fails, the container goes on, and what it says is shown.
 #[derive(Debug, Args)]
 pub struct CheckpointArguments {
     /// The name of a container, or a beginning that is unique

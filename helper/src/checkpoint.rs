@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use ct_config::container::{Container, ReadyWhen, Writable};
+use ct_config::container::{Container, LogMode, ReadyWhen, Writable};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with, syncfs};
 use serde_json::{Value, json};
 
@@ -51,6 +51,7 @@ pub(crate) fn checkpoint(
     let dumped = runtime
         .checkpoint(&places, &account, (&draft.path, leave_running))
         .and_then(|mut command| {
+            prints_to_what_stays(&container, &runtime)?;
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             command.status().map_err(|e| Error::system(format!("execute {}", runtime.name()), e))
         })
@@ -89,6 +90,17 @@ fn can_be_restored(container: &Container) -> Result<(), Error> {
     Ok(())
 }
 
+/// What it prints on must be there again, too.
+fn prints_to_what_stays(container: &Container, runtime: &Runtime) -> Result<(), Error> {
+    if container.log == LogMode::Journal && !runtime.keeps_outer_sockets() {
+        return Err(Error::ConfigText(format!(
+            "{} cannot be restored: CRIU has but one end of the journal's stream (log.mode = \"pipe\" and \"none\" can be)",
+            container.name
+        )));
+    }
+    Ok(())
+}
+
 fn label(container: &Container) -> Value {
     json!({ "name": container.name.as_str(), "runtime": container.runtime.name, "digest": container.digest.0 })
 }
@@ -97,8 +109,8 @@ fn label(container: &Container) -> Value {
 fn why(log: &Path, draft: &Path) -> Option<String> {
     let said = read_untrusted(log).ok().and_then(|text| last_error(&text));
     let dump = read_untrusted(&draft.join(CRIU_LOG)).ok();
-    let of_criu =
-        dump.and_then(|text| text.lines().rev().find(|line| line.contains("Error")).map(str::to_owned));
+    // The first is the cause, the last says that all has failed.
+    let of_criu = dump.and_then(|text| text.lines().find(|line| line.contains("Error (")).map(str::to_owned));
     match (said, of_criu) {
         (Some(said), Some(of_criu)) => Some(format!("{said}: {}", printable(of_criu.trim(), 300))),
         (said, of_criu) => said.or_else(|| of_criu.map(|line| printable(line.trim(), 300))),

@@ -109,6 +109,11 @@ impl<'a> Runtime<'a> {
         self.family.checkpoint(&call, image, leave_running).map_err(|reason| call.cannot(&reason))
     }
 
+    /// Whether such a directory has both ends of a socket that leads out of the container.
+    pub(crate) fn keeps_outer_sockets(&self) -> bool {
+        self.family.keeps_outer_sockets()
+    }
+
     /// As [`Self::run`], from such a directory.
     pub(crate) fn restore(
         &self,

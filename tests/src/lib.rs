@@ -111,6 +111,8 @@ macro_rules! on_every_machine {
 /// }
 /// ```
 ///
+/// That is a Debian 13. On a Debian 12 with CRIU are those that begin with `in System::Debian12;`.
+///
 /// The words are those of every machine ([`Inside`]); `/srv/rootfs` is a busybox root, and `ct-web` an account with
 /// subordinate ids. After each test all containers are stopped, and what they leave fails it; all else that a test
 /// changes, the next one finds. A command costs a third of a second: prefer a script to several. A package that a
@@ -118,14 +120,20 @@ macro_rules! on_every_machine {
 /// lacks fails in CI (`CI` is set), and is a counted SKIP elsewhere.
 #[macro_export]
 macro_rules! on_the_virtual_machine {
-    ($($(#[doc = $doc:literal])* fn $name:ident($machine:ident: &$VirtualMachine:path) $body:block)+) => {
+    (in $system:path; $($(#[doc = $doc:literal])* fn $name:ident($machine:ident: &$VirtualMachine:path) $body:block)+) => {
         $(
             $(#[doc = $doc])*
             #[test]
             fn $name() {
                 fn body($machine: &$VirtualMachine) $body
-                $crate::on_virtual_machine(body);
+                $crate::on_virtual_machine($system, body);
             }
         )+
+    };
+    (fn $($rest:tt)+) => {
+        $crate::on_the_virtual_machine! { in $crate::System::Debian13; fn $($rest)+ }
+    };
+    (#[doc = $doc:literal] $($rest:tt)+) => {
+        $crate::on_the_virtual_machine! { in $crate::System::Debian13; #[doc = $doc] $($rest)+ }
     };
 }

@@ -70,6 +70,14 @@ impl System {
         }
     }
 
+    /// Its release's name.
+    pub(crate) fn release(self) -> &'static str {
+        match self {
+            System::Debian12 => "bookworm",
+            System::Debian13 => "trixie",
+        }
+    }
+
     /// The directory, made if need be; or what is missing for it.
     pub(crate) fn directory(self) -> Result<PathBuf, String> {
         static DEBIAN12: OnceLock<Result<PathBuf, String>> = OnceLock::new();

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::command::Output;
 use crate::inside::Inside;
-use crate::root::results_dir;
+use crate::root::{System, results_dir};
 use crate::seed::{Seed, succeeds};
 use crate::{evidence, skip};
 use agent::Agent;
@@ -52,20 +52,25 @@ enum Absent {
     Broken(String),
 }
 
-/// Runs a test's body on the program's virtual machine, which the first of them boots, and then takes its containers
-/// away; or says why it cannot run.
+/// Runs a test's body on the program's virtual machine with this system, which the first of them boots, and then takes its
+/// containers away; or says why it cannot run.
 ///
 /// # Panics
 /// When the body does, or leaves something behind; when the machine does not boot; in CI also when a prerequisite is
 /// missing.
 #[track_caller]
-pub fn on_virtual_machine(body: fn(&VirtualMachine)) {
-    // Never dropped, as the test runner has no last test: it ends by its lifeline.
-    static MACHINE: OnceLock<Result<VirtualMachine, Absent>> = OnceLock::new();
+pub fn on_virtual_machine(system: System, body: fn(&VirtualMachine)) {
+    // Never dropped, as the test runner has no last test: they end by their lifelines.
+    static DEBIAN12: OnceLock<Result<VirtualMachine, Absent>> = OnceLock::new();
+    static DEBIAN13: OnceLock<Result<VirtualMachine, Absent>> = OnceLock::new();
     static TURN: Mutex<()> = Mutex::new(());
     // A test that failed has left the machine as good as any other.
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let machine = match MACHINE.get_or_init(|| VirtualMachine::boot("virtual-machine")) {
+    let (machine, name) = match system {
+        System::Debian12 => (&DEBIAN12, "virtual-machine-debian12"),
+        System::Debian13 => (&DEBIAN13, "virtual-machine"),
+    };
+    let machine = match machine.get_or_init(|| VirtualMachine::boot(system, name)) {
         Ok(machine) => machine,
         Err(Absent::Missing(missing)) => return skip::skip(missing),
         Err(Absent::Broken(error)) => panic!("{error}"),
@@ -87,12 +92,12 @@ pub fn on_virtual_machine(body: fn(&VirtualMachine)) {
 }
 
 impl VirtualMachine {
-    fn boot(name: &str) -> Result<VirtualMachine, Absent> {
+    fn boot(system: System, name: &str) -> Result<VirtualMachine, Absent> {
         Command::new("qemu-system-x86_64")
             .arg("--version")
             .output()
             .map_err(|error| Absent::Missing(format!("cannot run qemu-system-x86_64: {error}")))?;
-        let image = image::cached().map_err(Absent::Missing)?;
+        let image = image::cached(system).map_err(Absent::Missing)?;
         let machine = VirtualMachine::try_boot(name, &image)
             .map_err(|error| Absent::Broken(format!("cannot boot {name}: {error}")))?;
         let running = machine.until_it_runs();

@@ -12,8 +12,7 @@ pub(super) fn is_there(call: &Call<'_>) -> Result<(), String> {
     if call.finds("criu") { Ok(()) } else { Err("criu(8) is not installed".to_owned()) }
 }
 
-/// The command that makes one. Of a socket whose other end is not in the container, as of the journal's stream, CRIU has only
-/// the one end.
+/// The command that makes one.
 pub(super) fn checkpoint(
     mut command: Command,
     call: &Call<'_>,

@@ -126,6 +126,12 @@ pub(crate) trait Family: Debug + Sync {
         Err("ct knows of no checkpoints of it".to_owned())
     }
 
+    /// Whether a checkpoint has both ends of a socket that leads out of the container, as the journal's stream does. CRIU
+    /// has the one inside.
+    fn keeps_outer_sockets(&self) -> bool {
+        false
+    }
+
     /// The command that writes what runs in the container to `image`, and ends it unless it is to go on; or why there is
     /// none.
     fn checkpoint(&self, call: &Call<'_>, image: &Path, leave_running: bool) -> Result<Command, String> {

@@ -57,6 +57,10 @@ impl Family for Runsc {
         call.leaves_behind(command, cgroup, streams)
     }
 
+    fn keeps_outer_sockets(&self) -> bool {
+        true
+    }
+
     /// Its own: it has all of the container's kernel in the sandbox, and ends that in any case.
     fn checkpoint(&self, call: &Call<'_>, image: &Path, leave_running: bool) -> Result<Command, String> {
         if leave_running {

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The disk of a virtual machine: a Debian 13 with its kernel, made once.
+//! The disk of a virtual machine: a Debian with its kernel, made once.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::root;
+use crate::root::{self, System};
 use crate::seed::succeeds;
 
-/// The packages of the virtual machine. The cloud kernel has NVMe disks, ext4 and the serial port built in, so that it
+/// The packages of a virtual machine. The cloud kernel has NVMe disks, ext4 and the serial port built in, so that it
 /// boots without an initrd.
 const PACKAGES: &str =
     "systemd,systemd-sysv,udev,dbus,crun,runc,busybox-static,uidmap,procps,linux-image-cloud-amd64";
+
+/// What Debian 12 has besides: CRIU, made for this kernel, and what it closes the network with meanwhile.
+const DEBIAN12_PACKAGES: &str = "criu,iptables";
 
 /// What is done to them, and the machine's first program.
 const PREPARE: &str = include_str!("prepare.sh");
@@ -28,19 +31,24 @@ pub(crate) struct Image {
 }
 
 /// The image in the cache, made if need be; or what is missing for it.
-pub(crate) fn cached() -> Result<Image, String> {
+pub(crate) fn cached(system: System) -> Result<Image, String> {
     if !rustix::process::geteuid().is_root() {
         return Err("the image of a virtual machine is made by root".to_owned());
     }
-    let recipe = [PACKAGES, SIZE, PREPARE, INIT].join("\n");
-    let dir = root::cached("trixie-vm", &recipe, make)?;
+    let packages = match system {
+        System::Debian12 => format!("{PACKAGES},{DEBIAN12_PACKAGES}"),
+        System::Debian13 => PACKAGES.to_owned(),
+    };
+    let recipe = [&packages, SIZE, PREPARE, INIT].join("\n");
+    let release = system.release();
+    let dir = root::cached(&format!("{release}-vm"), &recipe, |dir| make(dir, release, &packages))?;
     Ok(Image { kernel: dir.join("kernel"), disk: dir.join("disk") })
 }
 
-fn make(dir: &Path) -> Result<(), String> {
+fn make(dir: &Path, release: &str, packages: &str) -> Result<(), String> {
     let root = dir.join("root");
     fs::create_dir(dir).map_err(|error| format!("cannot make the directory: {error}"))?;
-    root::mmdebstrap("trixie", PACKAGES, &root)?;
+    root::mmdebstrap(release, packages, &root)?;
     prepare(&root).and_then(|()| pack(&root, dir)).map_err(|error| format!("cannot make the image: {error}"))
 }
 

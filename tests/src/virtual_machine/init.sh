@@ -4,6 +4,8 @@
 # becomes systemd. Before systemd, since generators run at its start. Where it fails, the kernel panics and that is that.
 set -e
 mount -t devtmpfs devtmpfs /dev
-modprobe virtio_blk
+# Whichever of these the kernel has not built in.
+modprobe -a virtio_pci virtio_blk virtio_console
+until [ -b /dev/vda ]; do sleep 0.1; done
 tar -x -f /dev/vda -C / --keep-directory-symlink
 exec /usr/lib/systemd/systemd "$@"

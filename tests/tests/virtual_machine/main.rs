@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What takes a kernel of its own: does a container get the memory, tasks, processors and disk of its config and no
-//! more, its oom score below 0, its limits above the host's? To add a case, see `on_the_virtual_machine!`.
+//! more, its oom score below 0, its limits above the host's; does it go on after a checkpoint by CRIU? To add a case, see `on_the_virtual_machine!`.
 
+mod checkpoint;
 mod ctctl;
 mod fork_bomb;
 mod harness;
