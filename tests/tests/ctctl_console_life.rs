@@ -203,7 +203,8 @@ on_every_machine! {
         let full = machine.shell("ctctl console --read-only web >/dev/full").exits(1).stderr;
         assert!(full.contains("write to standard output: No space left on device"), "{full}");
         // Who reads no more has seen enough.
-        machine.shell("{ ctctl console --read-only web; echo $? >/tmp/status; } | head -c 10; grep -qx 0 /tmp/status").succeeds();
+        let until = "{ until [ $(stat -c %s /tmp/said) -gt 0 ]; do sleep 0.1; done; sleep 0.5; head -c 10; }";
+        machine.shell(&format!("{{ ctctl console --read-only web 2>/tmp/said; echo $? >/tmp/status; }} | {until}; grep -qx 0 /tmp/status")).succeeds();
         // A pipe of one page that does not wait, as another program may have left it.
         let perl = "use Fcntl; fcntl STDOUT, 1031, 4096; fcntl STDOUT, F_SETFL, O_WRONLY | O_NONBLOCK; exec @ARGV";
         let pipe = "{ until [ -e /tmp/go ]; do sleep 0.05; done; cat >/tmp/got; }";

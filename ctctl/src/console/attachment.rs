@@ -79,7 +79,7 @@ impl Attachment<'_> {
         let is_leaving = matches!(self.alarm, Some((_, Alarm::Farewell)));
         let takes_keys = !is_leaving && self.seat.keyboard.wants_more();
         let takes_frames = !self.seat.screen.is_busy();
-        let stdin = std::io::stdin();
+        let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
         let signals = PollFd::new(&self.seat.signals, PollFlags::IN);
         let mut of_link = PollFlags::empty();
         of_link.set(PollFlags::IN, takes_frames);
@@ -90,11 +90,13 @@ impl Attachment<'_> {
             PollFd::new(&self.seat.screen, PollFlags::IN),
             if of_link.is_empty() { signals.clone() } else { PollFd::new(&self.link, of_link) },
             if takes_keys { PollFd::new(&stdin, PollFlags::IN) } else { signals },
+            // Tells that nobody reads it any more: there may never be anything more to write.
+            PollFd::new(&stdout, PollFlags::empty()),
         ];
         let left = self.alarm.map(|(at, _)| at.saturating_duration_since(Instant::now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let waited = poll(&mut fds, left.as_ref());
-        let [has_signal, is_written, link, typed] = fds.map(|fd| fd.revents());
+        let [has_signal, is_written, link, typed, output] = fds.map(|fd| fd.revents());
         match waited {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(()),
@@ -106,7 +108,7 @@ impl Attachment<'_> {
         if !is_written.is_empty() {
             self.seat.screen.note();
         }
-        if self.seat.screen.is_gone() {
+        if self.seat.screen.is_gone() || !output.is_empty() {
             self.outcome = Some(Ok(Outcome::Gone));
         }
         if takes_keys && !typed.is_empty() {
