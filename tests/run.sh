@@ -9,9 +9,9 @@ results=${CARGO_TARGET_DIR:-target}/ct-tests
 mkdir -p "$results" || exit
 rm -f "$results"/skipped "$results"/status.* "$results"/log.*
 
-# A list, split where it is used.
+# A list, split where it is used. What a shell starts beside itself ignores these two signals, and so would what is tested.
 # shellcheck disable=SC2086
-cargo_test="${CARGO:-cargo} test ${CARGO_FLAGS-} --workspace --no-fail-fast"
+cargo_test="env --default-signal=INT,QUIT ${CARGO:-cargo} test ${CARGO_FLAGS-} --workspace --no-fail-fast"
 
 # Runs the tests that the arguments choose: what they say goes to log.here, too, and how that ended to status.here.
 run() {
