@@ -22,6 +22,9 @@ use crate::notify;
 /// As in systemd-journald.service(8).
 pub(crate) const SOCKET: &str = "/run/systemd/journal/socket";
 
+/// Before the first line, see the file's head.
+static CAUGHT_UP: Once = Once::new();
+
 /// Where the lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Journal {
@@ -52,6 +55,8 @@ impl Journal {
 
     /// The same for the console of the container `name`.
     pub(crate) fn connect_console(name: &str) -> Self {
+        // While it waited for PID 1, the container would wait for it.
+        CAUGHT_UP.call_once(|| {});
         Self::connect_unit([("CT_NAME", name)], &format!("ct-console@{}.service", shown(name)))
     }
 
@@ -77,10 +82,9 @@ impl Journal {
     /// Where a line arrives now. In a mount namespace from which there is no way back the socket's path may lead nowhere,
     /// and the layer sends there without looking; standard error is open already.
     fn reachable(self) -> Self {
-        static FIRST: Once = Once::new();
         if self == Self::Native {
             // Where nobody answers, the line is logged all the same.
-            FIRST.call_once(|| drop(notify::barrier(|| {})));
+            CAUGHT_UP.call_once(|| drop(notify::barrier(|| {})));
         }
         if self == Self::Native && !Path::new(SOCKET).exists() { Self::Stderr } else { self }
     }

@@ -74,17 +74,21 @@ impl StandardFiles {
         Ok(Streams { stdin, output, console_socket: None })
     }
 
-    /// For the console service, of a container that runs. The container's ends are closed here. LXC has made them init's alone
-    /// (0700) by now, so that neither the service, which has no rights of root's, nor others inside could open them.
-    pub(crate) fn into_offered(self, user: Owner) -> Result<Vec<(Role, OwnedFd)>, Error> {
+    /// For the console service, of a container that runs. The container's ends are closed here.
+    pub(crate) fn into_offered(self) -> Vec<(Role, OwnedFd)> {
+        self.offered
+    }
+
+    /// LXC has made them init's alone (0700) by now, so that others inside could not open them: gives them back what they had.
+    pub(crate) fn give_again(&self, user: Owner) -> Result<(), Error> {
         for (role, pipe) in &self.offered {
             give(pipe, user, if *role == Role::Input { INPUT } else { OUTPUT })?;
         }
         let is_fifo = self.offered.iter().all(|(role, _)| *role != Role::Input);
-        if let Some(fifo) = self.stdin.filter(|_| is_fifo) {
+        if let Some(fifo) = self.stdin.as_ref().filter(|_| is_fifo) {
             give(fifo, user, FIFO)?;
         }
-        Ok(self.offered)
+        Ok(())
     }
 }
 

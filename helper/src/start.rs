@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use ct_config::container::RuntimeFamily;
 use ct_config::settings::has_console;
 
 use crate::claim::{self, RunDirectory};
@@ -93,7 +94,10 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     };
 
     // Its terminal, or the other ends of its pipes, for the service that stays with it.
-    let mut offered = files.into_offered(prepared.user).at(Step::Console)?;
+    if prepared.container.runtime.family == RuntimeFamily::Lxc {
+        files.give_again(prepared.user).at(Step::Console)?;
+    }
+    let mut offered = files.into_offered();
     if let Some(console) = console {
         let master = console.sole(account).at(Step::Console)?;
         console::give_size(&master, USUAL_SIZE).at(Step::Console)?;

@@ -7,6 +7,9 @@ use ct_tests::{Machine, on_every_machine};
 /// Who reads what the container prints, by a terminal or by a pipe.
 const MODES: [&str; 2] = ["process.terminal = true", "log.mode = \"pipe\""];
 
+/// A pipe that is another user's, and opened anew for what is left of a life.
+const PIPE_OF_ANOTHER: &str = "log.mode = \"pipe\"\nprocess.user = 33";
+
 /// What prints so many lines of more than a thousand bytes, `LIFE NUMBER`, the number with zeros before it.
 fn long_lines(count: u32) -> String {
     format!(
@@ -23,6 +26,7 @@ fn start(machine: &Machine, mode: &str, prints: &str) {
         )
         .succeeds();
     machine.busybox_rootfs("/srv/rootfs");
+    machine.shell("chmod 1777 /srv/rootfs").succeeds();
     machine.container(
         "web",
         &format!(
@@ -33,7 +37,7 @@ fn start(machine: &Machine, mode: &str, prints: &str) {
              sleep 1000 & wait''']\n"
         ),
     );
-    machine.write_file("/srv/rootfs/life", 0o644, "0\n");
+    machine.write_file("/srv/rootfs/life", 0o666, "0\n");
     let rate = "/etc/systemd/system/ct-console@web.service.d/rate.conf";
     machine.write_file(rate, 0o644, "[Service]\nLogRateLimitIntervalSec=0\n");
     machine.daemon_reload();
@@ -151,6 +155,21 @@ on_every_machine! {
         for mode in MODES {
             restart_amid_a_flood(machine, mode, false);
         }
+    }
+
+    fn the_pipe_of_another_user_is_read_to_its_end_too(machine: &Machine) {
+        restart_amid_a_flood(machine, PIPE_OF_ANOTHER, false);
+        restart_amid_a_flood(machine, PIPE_OF_ANOTHER, true);
+        // Closed to all others by its owner, it is opened all the same.
+        start(machine, PIPE_OF_ANOTHER, "chmod 0 /dev/stdout; echo closed");
+        machine.write_file("/srv/rootfs/go-1", 0o644, "");
+        wait_for_line(machine, "closed");
+        kill_service(machine);
+        restart(machine);
+        wait_for_line(machine, "up 2");
+        machine.stop("ct@web");
+        let warned = "journalctl -q -b -o cat -p warning SYSLOG_IDENTIFIER=ct-helper";
+        assert_eq!(machine.shell(warned).stdout, "");
     }
 
     fn a_killed_service_leaves_the_log_of_the_last_life_to_the_next(machine: &Machine) {

@@ -260,6 +260,10 @@ impl Attachment<'_> {
                 self.outcome = Some(Err(Error::failed(reason)));
             }
             Said::Ended(End::Detached) => self.outcome = Some(Ok(Outcome::Detached)),
+            // Whoever was leaving does not wait for the next one.
+            Said::Ended(_) if matches!(self.alarm, Some((_, Alarm::Farewell))) => {
+                self.outcome = Some(Ok(Outcome::Detached));
+            }
             Said::Ended(end) => self.outcome = Some(Ok(Outcome::Ended(end))),
             Said::Data(_) | Said::Nothing => {}
         }

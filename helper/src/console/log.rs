@@ -147,6 +147,8 @@ impl Log {
         if self.lost > 0 {
             let Sent::Taken = self.send(&lost_lines(self.lost)) else { return Ok(false) };
             self.lost = 0;
+            // Told, though the line behind it may have to wait.
+            ring.set_logged(self.begun, 0)?;
         }
         let Some(line) = self.waiting.take() else { return Ok(true) };
         if !line.text.is_empty()

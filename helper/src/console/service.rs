@@ -199,8 +199,14 @@ impl Service<'_> {
         }
         let mut is_busy = false;
         if let Some(ending) = &mut self.ending {
-            is_busy |= ending.work(&self.epoll)?;
-            if ending.is_over() {
+            // What is wrong with the last life is not this one's.
+            let worked = ending.work(&self.epoll);
+            let is_over = worked.is_err() || ending.is_over();
+            match worked {
+                Ok(is_more) => is_busy |= is_more,
+                Err(error) => self.tell_lost(&error),
+            }
+            if is_over {
                 self.ending = None;
                 store::forget_last().map_err(io::Error::other)?;
             }

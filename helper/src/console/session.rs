@@ -283,16 +283,17 @@ impl Session {
 
     /// Reads what is left, and logs it, for so long if journald is slow.
     fn read_last_words(&mut self, patience: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + patience;
         for _ in 0..LAST_TURNS {
             let is_more = self.drain()?;
             self.log.pump(&self.ring)?;
             if self.waits_for_log() {
-                self.log.finish(&self.ring, Instant::now() + patience)?;
+                self.log.finish(&self.ring, deadline)?;
             } else if !is_more {
                 break;
             }
         }
-        self.log.finish(&self.ring, Instant::now() + patience)
+        self.log.finish(&self.ring, deadline)
     }
 
     /// The next life has begun: what is left of this one. Of a terminal, its last words are read for that.
