@@ -88,6 +88,28 @@ on_every_machine! {
         }
     }
 
+    fn a_signal_is_the_commands_as_soon_as_that_runs(machine: &Machine) {
+        prepare(machine);
+        // Its command runs for a while before it says so.
+        let slow = "#!/bin/sh\nrunc \"$@\" || exit\ncase \" $* \" in *' exec '*) sleep 0.7;; esac\n";
+        machine.write_file("/usr/local/bin/runc-slow", 0o755, slow);
+        let sleeps = "trap 'exit 0' TERM; sleep 1000 & wait";
+        machine.container(
+            "web",
+            &format!("runtime = '/usr/local/bin/runc-slow'\nroot.path = '/srv/rootfs'\nprocess.command = ['sh', '-c', \"{sleeps}\"]\n"),
+        );
+        machine.daemon_reload();
+        machine.start("ct@web");
+        for (signal, code) in [("INT", 3), ("USR1", 7)] {
+            let script = format!("trap 'echo got; exit {code}' {signal}; echo up; while :; do sleep 0.1; done");
+            let running = machine.command(["ctctl", "exec", "web", "sh", "-c", &script]).spawn();
+            machine.wait_until_true(|| running.stdout() == "up\n");
+            machine.shell(&format!("kill -{signal} $(pgrep -x ctctl)")).succeeds();
+            assert_eq!(running.wait().exits(code).stdout, "up\ngot\n", "{signal}");
+        }
+        machine.stop("ct@web");
+    }
+
     fn signals_are_the_commands(machine: &Machine) {
         prepare(machine);
         for kind in KINDS {

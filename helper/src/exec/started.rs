@@ -14,7 +14,7 @@ use super::{Inside, NotRun};
 use crate::console::Console;
 use crate::exit::{Error, in_small_letters};
 use crate::job::until;
-use crate::orders::{self, Heard};
+use crate::orders;
 use crate::runtime::adoption::{adopt, has_executed};
 use crate::sys::{self, Change, Signals};
 
@@ -27,12 +27,17 @@ const NUMBER_TIMEOUT: u16 = 5_000;
 /// Signals that mean the end of a command that does not run yet.
 const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
+/// What a runtime has, after such a signal, to be done with a command that may run already.
+const START_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// A command that runs inside: our child.
 #[derive(Debug)]
 pub(super) struct Command {
     pid: i32,
     pidfd: OwnedFd,
     has_terminal: bool,
+    /// Signals that came while the runtime was not done with it.
+    early: Vec<i32>,
 }
 
 impl Inside<'_> {
@@ -56,13 +61,13 @@ impl Command {
         files: &ExecFiles,
         channel: &mut Channel,
     ) -> Result<Self, NotRun> {
-        let terminal = wait_for_runtime(&runtime, inside, files, channel);
-        if terminal.is_err() {
+        let waited = wait_for_runtime(&runtime, inside, files, channel);
+        if waited.is_err() {
             inside.give_up(&runtime);
             let _ = runtime.kill();
         }
         let status = runtime.wait().map_err(|e| Error::system("wait for the runtime", e))?;
-        let has_terminal = terminal?;
+        let (has_terminal, early) = waited?;
         let name = inside.runtime.name();
         let failed = |reason: String| NotRun::because(format!("{name}: {reason}"));
         if !status.success() {
@@ -75,7 +80,7 @@ impl Command {
         let pidfd = sys::pidfd_open(pid).map_err(|e| Error::system("pidfd_open", e))?;
         // Whoever waits for it finds out by the end of the channel.
         let _ = channel.send(&Event::Started(inside.group.path().to_owned()), &[]);
-        Ok(Self { pid, pidfd, has_terminal })
+        Ok(Self { pid, pidfd, has_terminal, early })
     }
 
     /// Waits for its end, and passes signals on to it.
@@ -85,6 +90,7 @@ impl Command {
         let mut deadline = None;
         let mut is_listening = true;
         let mut heard = orders::already_here(channel);
+        heard.signals.splice(..0, self.early.iter().copied());
         loop {
             heard.signals.drain(..).for_each(|signal| self.signal(inside, signal));
             if heard.is_gone && is_listening {
@@ -147,38 +153,45 @@ impl Command {
     }
 }
 
-/// Whether it has sent a terminal, which is passed on at once.
+/// Whether it has sent a terminal, which is passed on at once; and which signals came meanwhile.
 fn wait_for_runtime(
     runtime: &Child,
     inside: &Inside<'_>,
     files: &ExecFiles,
     channel: &mut Channel,
-) -> Result<bool, NotRun> {
+) -> Result<(bool, Vec<i32>), NotRun> {
     let failed = |e: std::io::Error| NotRun::from(Error::system("wait for the runtime", e));
     let pidfd = sys::pidfd_open(runtime.id().cast_signed()).map_err(failed)?;
     let mut has_terminal = false;
+    let mut early = Vec::new();
+    let mut deadline = None;
     // Along with the request.
-    refuse_the_interrupted(&orders::already_here(channel))?;
+    let mut heard = orders::already_here(channel);
     loop {
+        if heard.is_gone {
+            return Err(NotRun::because("nobody waits for it any more"));
+        }
+        early.append(&mut heard.signals);
+        // It may run, and have said so itself: then it gets the signal.
+        if let Some(signal) = early.iter().find(|signal| ENDING.contains(signal)) {
+            let end = *deadline.get_or_insert_with(|| Instant::now() + START_TIMEOUT);
+            if Instant::now() >= end {
+                return Err(NotRun::because(format!("interrupted by signal {signal} before it ran")));
+            }
+        }
         let listener = files.console().filter(|_| !has_terminal).map_or(pidfd.as_fd(), AsFd::as_fd);
-        let ready = ready(&[channel.as_fd(), listener, pidfd.as_fd()], PollTimeout::NONE);
+        let ready = ready(&[channel.as_fd(), listener, pidfd.as_fd()], until(deadline));
         if ready.first() == Some(&true) {
-            refuse_the_interrupted(&orders::hear(channel))?;
+            heard = orders::hear(channel);
         }
         if let Some(console) = files.console().filter(|_| !has_terminal && ready.get(1) == Some(&true)) {
             has_terminal = pass_on_terminal(inside, console, channel)?;
         }
         if ready.get(2) == Some(&true) {
-            return Ok(has_terminal);
+            early.append(&mut heard.signals);
+            return Ok((has_terminal, early));
         }
     }
-}
-
-fn refuse_the_interrupted(heard: &Heard) -> Result<(), NotRun> {
-    if let Some(signal) = heard.signals.iter().find(|signal| ENDING.contains(signal)) {
-        return Err(NotRun::because(format!("interrupted by signal {signal} before it ran")));
-    }
-    if heard.is_gone { Err(NotRun::because("nobody waits for it any more")) } else { Ok(()) }
 }
 
 fn pass_on_terminal(inside: &Inside<'_>, console: &Console, channel: &Channel) -> Result<bool, NotRun> {
