@@ -10,16 +10,10 @@ use std::io::Write;
 use crate::Root;
 use crate::root::results_dir;
 
-/// The running test as a file name: `machine-boots-host`.
-///
-/// The test runner names the thread after the test; the file is told by the program's name.
+/// The running test as a file name: `harness-boots-to-running-host`. The test runner names the thread after the test.
 #[must_use]
 pub fn test_name() -> String {
-    let program = std::env::current_exe().expect("/proc is mounted");
-    let program = program.file_name().unwrap_or_default().to_string_lossy();
-    let file = program.rsplit_once('-').map_or(&*program, |(file, _hash)| file);
-    let thread = std::thread::current();
-    format!("{file}-{}", thread.name().unwrap_or("main")).replace("::", "-").replace('_', "-")
+    std::thread::current().name().unwrap_or("test").replace("::", "-").replace('_', "-")
 }
 
 /// Runs a test's body with `root`, or says why it cannot run.
