@@ -9,6 +9,7 @@
 
 mod config;
 mod entries;
+mod monitor;
 mod network;
 mod seccomp;
 pub(crate) mod terminal;
@@ -22,7 +23,7 @@ use std::process::Command;
 use nix::unistd::{Gid, Uid, chown};
 use oci_spec::runtime::Spec;
 
-use super::adoption::{children_of, has_executed};
+use super::adoption::children_of;
 use super::call::Call;
 use super::family::Family;
 use super::places::{Places, Streams};
@@ -33,9 +34,6 @@ use crate::cgroup::{JobGroup, UnitCgroup};
 use crate::exec::files::ExecFiles;
 use crate::exit::{Error, printable};
 use crate::sys;
-
-/// How often it is looked whether the container runs by now, in milliseconds. LXC tells nobody who does not ask.
-const LOOK_EVERY: u16 = 2;
 
 /// LXC 5 and 6.
 #[derive(Debug)]
@@ -84,13 +82,11 @@ impl Family for Lxc {
             let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
             sys::switch_user_before_exec(&mut command, uid, gid, cgroup.groups_of_account());
         }
-        let spawned = command.spawn();
         let path = call.path.display();
-        // It is not waited for here: how it ends is PID 1's to see.
-        let monitor =
-            spawned.map_err(|e| Error::system(format!("execute {path} as {}", account.name), e))?.id();
-        if wait_until_it_runs(monitor.cast_signed(), cgroup, &ran)? {
-            return Ok(monitor.cast_signed());
+        let monitor = monitor::spawn(command)
+            .map_err(|e| Error::system(format!("execute {path} as {}", account.name), e))?;
+        if monitor::wait_until_it_runs(monitor, cgroup, &ran)? {
+            return Ok(monitor);
         }
         let said = read_untrusted(&call.log()).ok().and_then(|text| first_error(&text));
         Err(call.failed_because(said.unwrap_or_else(|| "it ended without a word".to_owned())))
@@ -153,20 +149,6 @@ fn read_spec(places: &Places) -> Result<Spec, Error> {
     let failed = |e: std::io::Error| Error::system(format!("read {}", path.display()), e);
     let text = std::fs::read(&path).map_err(failed)?;
     serde_json::from_slice(&text).map_err(|e| failed(e.into()))
-}
-
-/// Whether the container runs or has run, or was never started.
-fn wait_until_it_runs(monitor: i32, cgroup: &UnitCgroup, ran: &Path) -> Result<bool, Error> {
-    let failed = |e| Error::system("wait for LXC", e);
-    let pidfd = sys::pidfd_open(monitor).map_err(failed)?;
-    loop {
-        if sys::ends_within(&pidfd, LOOK_EVERY).map_err(failed)? {
-            return Ok(ran.exists());
-        }
-        if Lxc.init_of(monitor, cgroup).is_some_and(has_executed) {
-            return Ok(true);
-        }
-    }
 }
 
 /// Writes a file that only the account can read.

@@ -3,7 +3,8 @@
 //! with a reason, is nothing left behind, and does the next start work at once?
 
 use ct_tests::sweep::{Case, FAULTS, Sweep};
-use ct_tests::{Machine, on_every_machine};
+use ct_tests::{Fault, Machine, Point, on_every_machine};
+use nix::errno::Errno;
 
 /// A container that uses most of what a start does: layers, an upper layer, mounts, an account.
 const CONTAINER: &str = "user = \"ct-web\"\n\
@@ -14,6 +15,9 @@ const CONTAINER: &str = "user = \"ct-web\"\n\
 
 /// How many faults of each command are tried here; `make sweep` tries all.
 const SAMPLE: usize = 20;
+
+/// Three for each of its starter's next ten system calls. Later ones depend on how soon the container runs.
+const FAULTS_OF_MONITOR: usize = 30;
 
 fn prepare(machine: &Machine) {
     machine
@@ -62,6 +66,25 @@ on_every_machine! {
 
     fn a_fault_in_a_pods_start_leaves_nothing_behind(machine: &Machine) {
         sample(machine, &[Case::PodStart]);
+    }
+
+    /// The program that starts the container stays as long as that does: who has started it must not wait for its end.
+    fn a_fault_after_lxcs_monitor_has_begun_ends_the_start_at_once(machine: &Machine) {
+        let mut sweep = Sweep::new(machine, "lxc");
+        let all = sweep.all(Case::Start);
+        // `.2` is the process between the helper and PID 1; its last child is the monitor.
+        let forks = |(point, _): &(Point, Fault)| {
+            point.process == ".2" && ["clone", "clone3", "fork", "vfork"].contains(&point.call_name())
+        };
+        let begun = all.iter().rposition(forks).expect("a monitor");
+        let wanted = [Fault::Kill, Fault::Error(Errno::EIO), Fault::Error(Errno::EINTR)];
+        let after = all.iter().skip(begun + 1).filter(|(point, fault)| point.process == ".2" && wanted.contains(fault));
+        let faults: Vec<_> = after.take(FAULTS_OF_MONITOR).collect();
+        assert_eq!(faults.len(), FAULTS_OF_MONITOR, "{faults:?}");
+        let outcomes: Vec<_> = faults.iter().map(|(point, fault)| sweep.fail(Case::Start, point, *fault)).collect();
+        let violations: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.violations).collect();
+        assert!(violations.is_empty(), "{violations:#?}");
+        assert!(outcomes.iter().take(FAULTS_OF_MONITOR / 2).all(|outcome| outcome.hit), "{outcomes:?}");
     }
 
     fn a_container_killed_whole_leaves_nothing_and_starts_again(machine: &Machine) {
