@@ -60,6 +60,9 @@ pub struct CheckpointArguments {
 ///
 /// The container must not run, and its config must be the one of the checkpoint, which stays where it is. Only this start
 /// uses the checkpoint. Later starts, also those that `[restart]` makes, are normal ones.
+///
+/// The files that its programs had open must be there as they were: CRIU goes on with none that has gone or has another size. It says
+/// which.
 #[derive(Debug, Args)]
 pub struct RestoreArguments {
     /// The name of a container, or a beginning that is unique

@@ -19,6 +19,8 @@ use crate::exit::{At, Error, Failure, Step, printable};
 use crate::instance::Instance;
 use crate::journal::Journal;
 use crate::runtime::Runtime;
+use crate::runtime::criu;
+use crate::runtime::family;
 use crate::runtime::places::Places;
 use crate::runtime::said::{last_error, read_untrusted};
 use crate::{claim, identity, read};
@@ -29,9 +31,6 @@ const REQUESTS: &str = "/run/ct-restore";
 /// What an image is of, beside the runtime's own files.
 const LABEL: &str = "ct.json";
 
-/// The log of CRIU, see criu(8).
-const CRIU_LOG: &str = "dump.log";
-
 /// Writes what runs in `name` to the directory `image`. Unless it is to go on, all of it has ended then.
 pub(crate) fn checkpoint(
     name: &str,
@@ -40,7 +39,6 @@ pub(crate) fn checkpoint(
     journal: Journal,
 ) -> Result<i32, Failure> {
     let container = read::config(name, journal).at(Step::Config)?;
-    can_be_restored(&container).at(Step::Config)?;
     let runtime = Runtime::locate(&container.runtime).at(Step::Runtime)?;
     let account = identity::account(&container).at(Step::User)?;
     let instance = Instance::Container(container.name.clone());
@@ -48,22 +46,19 @@ pub(crate) fn checkpoint(
     let places = Places::of(&instance, &account).at(Step::Runtime)?;
     let draft = Draft::make(image).at(Step::Claim)?;
     let log = places.state.join("checkpoint.log");
-    let dumped = runtime
-        .checkpoint(&places, &account, (&draft.path, leave_running))
-        .and_then(|mut command| {
-            prints_to_what_stays(&container, &runtime)?;
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            command.status().map_err(|e| Error::system(format!("execute {}", runtime.name()), e))
-        })
-        .and_then(|status| match status.success() {
-            true => Ok(()),
-            false => Err(Error::RuntimeFailed {
-                name: runtime.name().to_owned(),
-                reason: why(&log, &draft.path).unwrap_or_else(|| status.to_string()),
-            }),
-        });
+    let mut command =
+        runtime.checkpoint(&places, &account, (&draft.path, leave_running)).at(Step::Runtime)?;
+    // After what the runtime cannot do for any container.
+    can_be_restored(&container).at(Step::Config)?;
+    let ended = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let said = why(&log, &draft.path);
     let _ = fs::remove_file(&log);
-    dumped.at(Step::Runtime)?;
+    let status = ended.map_err(|e| Error::system(format!("execute {}", runtime.name()), e));
+    let status = status.at(Step::Runtime)?;
+    if !status.success() {
+        let reason = said.unwrap_or_else(|| status.to_string());
+        return Err(Error::RuntimeFailed { name: runtime.name().to_owned(), reason }).at(Step::Runtime);
+    }
     draft.publish(image, &label(&container)).at(Step::Claim)?;
     Ok(0)
 }
@@ -87,16 +82,10 @@ fn can_be_restored(container: &Container) -> Result<(), Error> {
     if matches!(container.ready.when, ReadyWhen::Notified { .. }) {
         return cannot("its socket to ct ends with it (ready.notify)");
     }
-    Ok(())
-}
-
-/// What it prints on must be there again, too.
-fn prints_to_what_stays(container: &Container, runtime: &Runtime) -> Result<(), Error> {
-    if container.log == LogMode::Journal && !runtime.keeps_outer_sockets() {
-        return Err(Error::ConfigText(format!(
-            "{} cannot be restored: CRIU has but one end of the journal's stream (log.mode = \"pipe\" and \"none\" can be)",
-            container.name
-        )));
+    if container.log == LogMode::Journal && !family::of(container.runtime.family).keeps_outer_sockets() {
+        return cannot(
+            "CRIU has but one end of the journal's stream (log.mode = \"pipe\" and \"none\" can be)",
+        );
     }
     Ok(())
 }
@@ -108,12 +97,9 @@ fn label(container: &Container) -> Value {
 /// The runtime's own words, and those of CRIU if it was that.
 fn why(log: &Path, draft: &Path) -> Option<String> {
     let said = read_untrusted(log).ok().and_then(|text| last_error(&text));
-    let dump = read_untrusted(&draft.join(CRIU_LOG)).ok();
-    // The first is the cause, the last says that all has failed.
-    let of_criu = dump.and_then(|text| text.lines().find(|line| line.contains("Error (")).map(str::to_owned));
-    match (said, of_criu) {
-        (Some(said), Some(of_criu)) => Some(format!("{said}: {}", printable(of_criu.trim(), 300))),
-        (said, of_criu) => said.or_else(|| of_criu.map(|line| printable(line.trim(), 300))),
+    match (said, criu::cause(&draft.join(criu::CHECKPOINT_LOG))) {
+        (Some(said), Some(cause)) => Some(format!("{said}: {cause}")),
+        (said, cause) => said.or(cause),
     }
 }
 

@@ -9,7 +9,7 @@
 
 pub(crate) mod adoption;
 pub(crate) mod call;
-mod criu;
+pub(crate) mod criu;
 mod crun;
 pub(crate) mod family;
 pub(crate) mod lxc;
@@ -107,11 +107,6 @@ impl<'a> Runtime<'a> {
     ) -> Result<Command, Error> {
         let call = self.call(places, account);
         self.family.checkpoint(&call, image, leave_running).map_err(|reason| call.cannot(&reason))
-    }
-
-    /// Whether such a directory has both ends of a socket that leads out of the container.
-    pub(crate) fn keeps_outer_sockets(&self) -> bool {
-        self.family.keeps_outer_sockets()
     }
 
     /// As [`Self::run`], from such a directory.

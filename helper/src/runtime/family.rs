@@ -149,7 +149,7 @@ pub(crate) trait Family: Debug + Sync {
     ) -> Result<i32, Error> {
         self.has_criu(call).map_err(|reason| call.cannot(&reason))?;
         let command = criu::restore(self.program(call), call, &streams, image);
-        call.leaves_behind(command, cgroup, streams)
+        call.leaves_behind(command, cgroup, streams).map_err(|error| criu::explained(error, call))
     }
 
     /// The command that runs `argv` inside the container, as its own user, in a group below its cgroup, and ends as that

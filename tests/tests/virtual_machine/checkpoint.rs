@@ -5,71 +5,102 @@ use ct_tests::{System, VirtualMachine, on_the_virtual_machine};
 
 use crate::container;
 
-/// Counts in memory alone, and says how far it is.
-const COUNTS: &str =
-    "trap 'exit 7' TERM; i=0; while :; do i=$((i+1)); echo $i >/count; echo count $i; sleep 0.2; done";
+/// Counts in memory alone, and says how far it is: in a link, for a file that it may have open at the moment of a checkpoint
+/// must be there again at that of a restore. One file it always has open.
+const COUNTS: &str = "trap 'exit 7' TERM; exec 9>/held; i=0; \
+    while :; do i=$((i+1)); ln -sfn $i /count; echo count $i; sleep 0.2; done";
+
+/// What the shell asks for when it has come so far.
+fn is_beyond(count: u32) -> String {
+    format!("[ $(readlink /srv/rootfs/count) -gt {count} ]")
+}
 
 fn reached(machine: &VirtualMachine) -> u32 {
-    machine.read_file("/srv/rootfs/count").trim().parse().unwrap_or(0)
+    let link = machine.shell("until readlink /srv/rootfs/count; do :; done").succeeds().stdout;
+    link.trim().parse().expect("a number")
+}
+
+/// The first number that this life of the unit's has printed.
+fn first_printed(machine: &VirtualMachine, unit: &str) -> u32 {
+    let lines = format!(
+        "journalctl -q -o cat CT_INVOCATION=$(systemctl show -P InvocationID {unit}) | grep '^count' | head -n 1"
+    );
+    // The console's service logs them when it has read them.
+    machine.wait_until(&format!("journalctl --sync; test -n \"$({lines})\""));
+    let line = machine.shell(&lines).stdout;
+    line.trim().strip_prefix("count ").and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// Starts a container whose name is its `log.mode`.
+fn started(machine: &VirtualMachine, log: &str) {
+    machine.shell("rm -f /srv/rootfs/count").succeeds();
+    container(machine, log, "runtime = 'runc'\n", COUNTS, &format!("[log]\nmode = '{log}'\n"));
+    machine.daemon_reload();
+    machine.start(&format!("ct@{log}"));
+    machine.wait_until(&is_beyond(3));
+}
+
+/// Restores it from an image, and sees it beyond this number.
+fn goes_on(machine: &VirtualMachine, name: &str, image: &str, count: u32) {
+    machine.shell("rm -f /srv/rootfs/count").succeeds();
+    machine.shell(&format!("ctctl restore {name} {image}")).succeeds();
+    machine.wait_until(&is_beyond(count));
+    machine.run(["ctctl", "exec", name, "--", "true"]).succeeds();
 }
 
 on_the_virtual_machine! {
     in System::Debian12;
 
     fn a_container_goes_on_where_it_was(machine: &VirtualMachine) {
-        for log in ["pipe", "none"] {
-            container(machine, log, "runtime = 'runc'\n", COUNTS, &format!("[log]\nmode = '{log}'\n"));
-            machine.daemon_reload();
-            let unit = &format!("ct@{log}");
-            machine.start(unit);
-            machine.wait_until("[ $(cat /srv/rootfs/count) -gt 3 ]");
-            let pid = machine.main_pid(unit);
-            let before = reached(machine);
-            machine.run(["ctctl", "checkpoint", "--leave-running", log, "/var/lib/first"]).succeeds();
-            assert_eq!(machine.main_pid(unit), pid);
-            let first = (before, reached(machine));
-            machine.wait_until(&format!("[ $(cat /srv/rootfs/count) -gt {} ]", first.1 + 2));
-            machine.run(["ctctl", "checkpoint", log]).succeeds();
-            let second = (reached(machine), reached(machine));
-            let state = "systemctl show -P Result -P NRestarts -P ActiveState";
-            assert_eq!(machine.shell(&format!("{state} {unit}")).stdout, "success\n0\ninactive\n");
+        started(machine, "pipe");
+        let pid = machine.main_pid("ct@pipe");
+        let before = reached(machine);
+        machine.run(["ctctl", "checkpoint", "--leave-running", "pipe", "/var/lib/first"]).succeeds();
+        assert_eq!(machine.main_pid("ct@pipe"), pid);
+        let first = (before, reached(machine));
+        machine.wait_until(&is_beyond(first.1 + 2));
+        machine.run(["ctctl", "checkpoint", "pipe"]).succeeds();
+        let second = (reached(machine), reached(machine));
+        let state = "systemctl show -P Result -P NRestarts -P ActiveState ct@pipe";
+        assert_eq!(machine.shell(state).stdout, "success\n0\ninactive\n");
 
-            // Of each image what it was then, and of the first one twice.
-            for (image, (low, high)) in [("/var/lib/first", first), ("", second), ("/var/lib/first", first)] {
-                machine.shell("rm /srv/rootfs/count").succeeds();
-                machine.shell(&format!("ctctl restore {log} {image}")).succeeds();
-                machine.wait_until(&format!("[ $(cat /srv/rootfs/count) -gt {high} ]"));
-                machine.run(["ctctl", "exec", log, "--", "true"]).succeeds();
-                let lines = format!(
-                    "journalctl --sync; id=$(systemctl show -P InvocationID {unit}); \
-                     journalctl -q -o cat CT_INVOCATION=$id | grep -m 1 '^count'"
-                );
-                let line = machine.shell(&lines).stdout;
-                let number: Option<u32> = line.trim().strip_prefix("count ").and_then(|number| number.parse().ok());
-                match (log, number) {
-                    ("none", None) => {}
-                    // The one that was being printed may come again.
-                    ("pipe", Some(number)) if (low..=high + 2).contains(&number) => {}
-                    _ => panic!("{log}: {line:?} after {low} to {high}"),
-                }
-                machine.stop(unit);
-                assert_eq!(machine.show(unit, "ExecMainStatus"), "7");
-            }
-            machine.shell(&format!("rm -r /var/lib/first /var/lib/ct/{log}")).succeeds();
+        // What has gone meanwhile is told by its name.
+        machine.shell("mv /srv/rootfs/held /srv/rootfs/gone").succeeds();
+        let said = machine.run(["ctctl", "restore", "pipe"]).exits(1).stderr;
+        assert!(said.contains("Can't open file held on restore: No such file"), "{said}");
+        machine.shell("mv /srv/rootfs/gone /srv/rootfs/held").succeeds();
+
+        // Of each image what it was then, and of the first one twice.
+        for (image, (low, high)) in [("/var/lib/first", first), ("", second), ("/var/lib/first", first)] {
+            goes_on(machine, "pipe", image, high);
+            let number = first_printed(machine, "ct@pipe");
+            // The one that was being printed may come again.
+            assert!((low..=high + 2).contains(&number), "{number} after {low} to {high}");
+            machine.stop("ct@pipe");
+            assert_eq!(machine.show("ct@pipe", "ExecMainStatus"), "7");
         }
+        machine.shell("rm -r /var/lib/first /var/lib/ct/pipe").succeeds();
+    }
+
+    fn one_that_prints_to_nobody_goes_on_too(machine: &VirtualMachine) {
+        started(machine, "none");
+        machine.run(["ctctl", "checkpoint", "none"]).succeeds();
+        goes_on(machine, "none", "", reached(machine));
+        machine.stop("ct@none");
+        assert_eq!(machine.show("ct@none", "ExecMainStatus"), "7");
+        machine.shell("rm -r /var/lib/ct/none").succeeds();
     }
 
     fn what_prints_to_the_journal_is_refused_and_goes_on(machine: &VirtualMachine) {
         container(machine, "web", "runtime = 'runc'\n", COUNTS, "");
         machine.daemon_reload();
         machine.start("ct@web");
-        machine.wait_until("[ $(cat /srv/rootfs/count) -gt 1 ]");
+        machine.wait_until(&is_beyond(1));
         let pid = machine.main_pid("ct@web");
         let said = machine.run(["ctctl", "checkpoint", "web"]).exits(1).stderr;
         let want = "web cannot be restored: CRIU has but one end of the journal's stream (log.mode = \"pipe\" and \"none\" can be)";
         assert!(said.contains(want), "{said}");
         assert_eq!(machine.main_pid("ct@web"), pid);
-        let count = reached(machine);
-        machine.wait_until(&format!("[ $(cat /srv/rootfs/count) -gt {} ]", count + 2));
+        machine.wait_until(&is_beyond(reached(machine) + 2));
     }
 }
