@@ -17,15 +17,14 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 pub use self::isolation::{Device, Network, Seccomp, Security};
-pub use self::lifecycle::{
-    Autostart, Dependency, Depends, Hooks, Ready, ReadyWhen, Restart, RestartPolicy, Stop,
-};
-pub use self::process::{EnvFile, IdMap, IdName, IdRange, LogMode, Process};
-pub use self::root::{Create, Lxcfs, Mount, Root, RootSource, Writable};
+pub use self::lifecycle::{Autostart, Dependency, Depends, Hooks, Ready, ReadyWhen, Restart, Stop};
+pub use self::process::{EnvFile, IdMap, IdName, IdRange, Process};
+pub use self::root::{Create, Mount, Root, RootSource};
 use crate::name::{ContainerName, UnitName};
 use crate::pod::Membership;
 use crate::settings::Property;
 use crate::value::{Limit, RlimitResource};
+pub use crate::word::{LogMode, Lxcfs, OomPolicy, RestartPolicy, Writable};
 
 /// One container, valid as far as it can be known without looking at the host.
 #[derive(Debug, Clone, Serialize)]
@@ -138,18 +137,6 @@ pub struct Oom {
     pub score_adjust: Option<i16>,
     /// `OOMPolicy=`
     pub policy: Option<OomPolicy>,
-}
-
-/// `oom.policy`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OomPolicy {
-    /// Kill the whole container.
-    Kill,
-    /// Stop the container cleanly.
-    Stop,
-    /// Only log.
-    Continue,
 }
 
 /// One verbatim unit-file directive.

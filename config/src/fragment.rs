@@ -16,6 +16,8 @@ pub use spanned::Spanned;
 use value::table;
 pub use value::{IdRanges, Scalar, Setting, Table};
 
+use crate::word::{LogMode, Lxcfs, OomPolicy, RestartPolicy, Writable};
+
 /// A string with its position.
 pub type Text = Spanned<String>;
 /// A list of strings, each with its position.
@@ -112,28 +114,6 @@ pub struct Root {
     pub lxcfs: Option<Spanned<Lxcfs>>,
 }
 
-/// `root.lxcfs`
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "said at crate::container::Lxcfs")]
-pub enum Lxcfs {
-    No,
-    Auto,
-    Yes,
-}
-
-/// `root.writable`
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "said at crate::container::Writable")]
-pub enum Writable {
-    Persistent,
-    Ephemeral,
-    No,
-}
-
 /// `[process]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -168,17 +148,6 @@ pub struct Process {
 pub struct Log {
     /// What standard output and error are, and whether the journal has what comes on them, or on the terminal.
     pub mode: Option<Spanned<LogMode>>,
-}
-
-/// `log.mode`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[expect(missing_docs, reason = "said at crate::container::LogMode")]
-pub enum LogMode {
-    Journal,
-    Pipe,
-    None,
 }
 
 /// `[idmap]`
@@ -271,17 +240,6 @@ pub struct Oom {
     pub policy: Option<OomPolicy>,
 }
 
-/// `oom.policy`
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "said at crate::container::OomPolicy")]
-pub enum OomPolicy {
-    Kill,
-    Stop,
-    Continue,
-}
-
 /// `[depends]`: containers by name, or units by full unit name.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -357,21 +315,6 @@ pub struct Restart {
     pub start_limit_burst: Option<Spanned<i64>>,
     /// `StartLimitIntervalSec=` of systemd.unit(5).
     pub start_limit_interval: Option<Spanned<Scalar>>,
-}
-
-/// `restart.policy`
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "systemd's own words")]
-pub enum RestartPolicy {
-    No,
-    Always,
-    OnSuccess,
-    OnFailure,
-    OnAbnormal,
-    OnAbort,
-    OnWatchdog,
 }
 
 /// `[hooks]`: lists of argument vectors.

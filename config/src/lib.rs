@@ -28,6 +28,7 @@ pub mod settings;
 pub mod sources;
 pub mod validate;
 pub mod value;
+pub mod word;
 
 use std::path::{Path, PathBuf};
 

@@ -18,7 +18,7 @@ pub(crate) use unit::{FORBIDDEN_SERVICE, FORBIDDEN_UNIT};
 use std::fmt::Display;
 use std::path::{Component, Path, PathBuf};
 
-use crate::container::{AccountName, Container, Digest, Lxcfs, Root, RootSource, Writable};
+use crate::container::{AccountName, Container, Digest, Root, RootSource};
 use crate::document::{MAX_PROBLEMS, ROOT_SOURCES, SourceMap, Span};
 use crate::fragment::{self, Fragment, List, Scalar, Spanned, Text};
 use crate::host::Host;
@@ -175,21 +175,12 @@ impl Check<'_> {
                 return None;
             }
         };
-        let writable = root.writable.map(|writable| match writable {
-            fragment::Writable::Persistent => Writable::Persistent,
-            fragment::Writable::Ephemeral => Writable::Ephemeral,
-            fragment::Writable::No => Writable::No,
-        });
         // Only a bundle says something of its own.
         let writable = match source {
-            RootSource::Bundle(_) => writable,
-            _ => Some(writable.unwrap_or_default()),
+            RootSource::Bundle(_) => root.writable,
+            _ => Some(root.writable.unwrap_or_default()),
         };
-        let lxcfs = match root.lxcfs.map(Spanned::into_inner) {
-            None | Some(fragment::Lxcfs::No) => Lxcfs::No,
-            Some(fragment::Lxcfs::Auto) => Lxcfs::Auto,
-            Some(fragment::Lxcfs::Yes) => Lxcfs::Yes,
-        };
+        let lxcfs = root.lxcfs.map(Spanned::into_inner).unwrap_or_default();
         let idmap = root.idmap.is_some_and(Spanned::into_inner);
         Some(Root { source, writable, idmap, lxcfs })
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::name::UnitName;
 use crate::pod::Place;
 use crate::value::{Signal, Timespan};
+use crate::word::RestartPolicy;
 
 /// `[depends]`, container names already turned into unit names.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -102,20 +103,6 @@ pub struct Restart {
     pub start_limit_burst: Option<u32>,
     /// `StartLimitIntervalSec=`
     pub start_limit_interval: Option<Timespan>,
-}
-
-/// `Restart=` of systemd.service(5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "systemd's own words")]
-pub enum RestartPolicy {
-    No,
-    Always,
-    OnSuccess,
-    OnFailure,
-    OnAbnormal,
-    OnAbort,
-    OnWatchdog,
 }
 
 /// `[hooks]`: programs of the host, run as root.

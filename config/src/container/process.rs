@@ -6,20 +6,6 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-/// `log.mode`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogMode {
-    /// To the journal: standard output and error are its stream, and nobody stands in between. A terminal's output is
-    /// passed on by the console service.
-    #[default]
-    Journal,
-    /// The same through a pipe, which the console service reads: programs can open /dev/stdout.
-    Pipe,
-    /// Nowhere; a terminal's output to those who are attached.
-    None,
-}
-
 /// `[process]`
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Process {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::word::{Lxcfs, Writable};
+
 /// `[root]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Root {
@@ -18,19 +20,6 @@ pub struct Root {
     pub lxcfs: Lxcfs,
 }
 
-/// `root.lxcfs`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Lxcfs {
-    /// The kernel's own.
-    #[default]
-    No,
-    /// lxcfs where it runs.
-    Auto,
-    /// lxcfs, and no container without it.
-    Yes,
-}
-
 /// Where the root file system comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -41,19 +30,6 @@ pub enum RootSource {
     Layers(Vec<PathBuf>),
     /// An OCI bundle directory, absolute.
     Bundle(PathBuf),
-}
-
-/// `root.writable`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Writable {
-    /// Writes stay: in the directory itself, or in an upper layer below /var/lib/ct/NAME/.
-    #[default]
-    Persistent,
-    /// Writes go to a fresh upper layer at each start.
-    Ephemeral,
-    /// The root file system is read-only.
-    No,
 }
 
 /// One `[[mount]]`.

@@ -2,7 +2,7 @@
 //! How a container becomes ready, stops and starts again: `[ready]`, `[stop]`, `[restart]` and `[hooks]`.
 
 use super::{Check, parse_path};
-use crate::container::{Hooks, Ready, ReadyWhen, Restart, RestartPolicy, Stop};
+use crate::container::{Hooks, Ready, ReadyWhen, Restart, Stop};
 use crate::fragment::{self, List, Scalar, Spanned};
 use crate::sources::HookFiles;
 use crate::value::{Signal, Timespan};
@@ -63,15 +63,6 @@ impl Check<'_> {
     }
 
     pub(super) fn restart(&mut self, restart: fragment::Restart) -> Restart {
-        let policy = restart.policy.map(|policy| match policy {
-            fragment::RestartPolicy::No => RestartPolicy::No,
-            fragment::RestartPolicy::Always => RestartPolicy::Always,
-            fragment::RestartPolicy::OnSuccess => RestartPolicy::OnSuccess,
-            fragment::RestartPolicy::OnFailure => RestartPolicy::OnFailure,
-            fragment::RestartPolicy::OnAbnormal => RestartPolicy::OnAbnormal,
-            fragment::RestartPolicy::OnAbort => RestartPolicy::OnAbort,
-            fragment::RestartPolicy::OnWatchdog => RestartPolicy::OnWatchdog,
-        });
         let burst = restart.start_limit_burst.and_then(|burst| match u32::try_from(*burst.get_ref()) {
             Ok(number) => Some(number),
             Err(_) => {
@@ -81,7 +72,7 @@ impl Check<'_> {
             }
         });
         Restart {
-            policy,
+            policy: restart.policy,
             delay: restart.delay.and_then(|text| self.timespan(&text, "restart.delay")),
             start_limit_burst: burst,
             start_limit_interval: restart

@@ -46,18 +46,11 @@ impl Check<'_> {
     /// `[log]`
     pub(super) fn log(&mut self, log: fragment::Log, has_terminal: bool) -> LogMode {
         let Some(mode) = log.mode else { return LogMode::default() };
-        match mode.get_ref() {
-            fragment::LogMode::Journal => LogMode::Journal,
-            fragment::LogMode::None => LogMode::None,
-            fragment::LogMode::Pipe => {
-                if has_terminal {
-                    let hint =
-                        Some("leave it out: programs can open /dev/stdout on a terminal, too".to_owned());
-                    self.hint(&mode, "log.mode", "process.terminal is set, and a terminal is no pipe", hint);
-                }
-                LogMode::Pipe
-            }
+        if *mode.get_ref() == LogMode::Pipe && has_terminal {
+            let hint = Some("leave it out: programs can open /dev/stdout on a terminal, too".to_owned());
+            self.hint(&mode, "log.mode", "process.terminal is set, and a terminal is no pipe", hint);
         }
+        mode.into_inner()
     }
 
     /// `is_init` is whether the command is one that must be process 1 itself.

@@ -5,9 +5,9 @@
 use std::path::PathBuf;
 
 use super::Check;
-use crate::container::{Runtime, RuntimeFamily};
+use crate::container::{Lxcfs, Runtime, RuntimeFamily};
 use crate::document::Span;
-use crate::fragment::{self, Fragment, Text};
+use crate::fragment::{Fragment, Text};
 use crate::host::Host;
 use crate::settings::is_system_init;
 use crate::suggest;
@@ -138,7 +138,7 @@ fn refused_by_runsc(fragment: &Fragment) -> Vec<Refused> {
     if let Some(root) = &fragment.root {
         let idmap = root.idmap.as_ref().filter(|idmap| *idmap.get_ref());
         refuse(idmap.map(|idmap| idmap.span()), "root.idmap", "its sandbox has the ids of the host");
-        let lxcfs = root.lxcfs.as_ref().filter(|lxcfs| !matches!(lxcfs.get_ref(), fragment::Lxcfs::No));
+        let lxcfs = root.lxcfs.as_ref().filter(|lxcfs| *lxcfs.get_ref() != Lxcfs::No);
         refuse(lxcfs.map(|lxcfs| lxcfs.span()), "root.lxcfs", "/proc is that of its own kernel");
     }
     let notify = fragment.ready.as_ref().and_then(|ready| ready.notify.as_ref());

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::Check;
-use crate::container::{Autostart, Dependency, Depends, Directive, Oom, OomPolicy};
+use crate::container::{Autostart, Dependency, Depends, Directive, Oom};
 use crate::fragment::{self, Setting, Settings, Text};
 use crate::name::{ContainerName, UnitName};
 use crate::resource_control;
@@ -102,12 +102,7 @@ impl Check<'_> {
                 None
             }
         });
-        let policy = oom.policy.map(|policy| match policy {
-            fragment::OomPolicy::Kill => OomPolicy::Kill,
-            fragment::OomPolicy::Stop => OomPolicy::Stop,
-            fragment::OomPolicy::Continue => OomPolicy::Continue,
-        });
-        Oom { score_adjust, policy }
+        Oom { score_adjust, policy: oom.policy }
     }
 
     pub(super) fn depends(&mut self, depends: fragment::Depends, name: &ContainerName) -> Depends {
