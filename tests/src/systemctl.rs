@@ -84,6 +84,30 @@ impl dyn Inside {
         pid
     }
 
+    /// Kills the main process of a service that starts again by itself, and waits until another one serves.
+    ///
+    /// # Panics
+    /// When there is none, or no other comes in time.
+    #[track_caller]
+    pub fn kill_service(&self, unit: &str) {
+        let pid = self.main_pid(unit);
+        self.run(["kill", "-KILL", &pid.to_string()]).succeeds();
+        self.wait_for_another(unit, pid);
+    }
+
+    /// Waits until a unit is active with another main process than this one; which.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    #[track_caller]
+    pub fn wait_for_another(&self, unit: &str, pid: u64) -> u64 {
+        self.wait_until(&format!(
+            "pid=$(systemctl show --value -p MainPID {unit}); [ $pid != {pid} ] && [ $pid != 0 ] && \
+             systemctl is-active -q {unit}"
+        ));
+        self.main_pid(unit)
+    }
+
     /// Waits until a unit's property has this value.
     ///
     /// # Panics
@@ -118,6 +142,17 @@ impl dyn Inside {
     pub fn wait_until(&self, condition: &str) {
         let came = comes_true(|| self.shell(condition).status.success());
         assert!(came, "should come true: {condition}");
+    }
+
+    /// Waits until a unit, or one of its processes, has logged this line.
+    ///
+    /// # Panics
+    /// When it has not in time.
+    #[track_caller]
+    pub fn wait_for_line(&self, unit: &str, line: &str) {
+        self.wait_until(&format!(
+            "journalctl --sync; journalctl -q -u {unit} -o cat | grep -qxF -- \"{line}\""
+        ));
     }
 
     /// What a unit and its processes logged, one message a line.

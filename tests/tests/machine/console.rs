@@ -28,25 +28,9 @@ fn prepare(machine: &Machine) {
     machine.start("ct.slice");
 }
 
-/// Waits until a line is in a unit's log.
-#[track_caller]
-fn wait_for_line(machine: &Machine, unit: &str, line: &str) {
-    machine.wait_until(&format!("journalctl --sync; journalctl -q -u {unit} -o cat | grep -qxF '{line}'"));
-}
-
 /// What the container itself has logged.
 fn log(machine: &Machine, name: &str) -> String {
     machine.journalctl(&["--unit", &format!("ct@{name}"), "--identifier", name, "--output", "cat"])
-}
-
-/// Kills the service of `web`, and waits until there is another.
-fn kill_service(machine: &Machine) {
-    let pid = machine.main_pid("ct-console@web");
-    machine.shell(&format!("kill -KILL {pid}")).succeeds();
-    machine.wait_until(&format!(
-        "pid=$(systemctl show --value -p MainPID ct-console@web); [ $pid != {pid} ] && [ $pid != 0 ] && \
-         systemctl is-active -q ct-console@web"
-    ));
 }
 
 on_every_machine! {
@@ -64,7 +48,7 @@ on_every_machine! {
             let before = machine.leaks();
             let (unit, console) = (format!("ct@{name}"), format!("ct-console@{name}"));
             machine.start(&unit);
-            wait_for_line(machine, &unit, "hi");
+            machine.wait_for_line(&unit, "hi");
             let socket = machine.shell(&format!("stat -c '%a %U' /run/ct/{name}/console; ls /run/ct/{name}/terminal"));
             assert_eq!(socket.stdout, "600 root\n", "{name}");
             machine.stop(&unit);
@@ -81,7 +65,7 @@ on_every_machine! {
         ));
         machine.daemon_reload();
         machine.start("ct@web");
-        wait_for_line(machine, "ct@web", "last without an end");
+        machine.wait_for_line("ct@web", "last without an end");
         assert_eq!(log(machine, "web"), "red\n<0>panic\nshown\ta\nlast without an end\n");
         let entries = machine.journal_entries("ct@web");
         let printed: Vec<_> = entries.iter().filter(|entry| entry["SYSLOG_IDENTIFIER"] == "web").collect();
@@ -103,7 +87,7 @@ on_every_machine! {
         machine.try_start("ct@quick");
         machine.wait_for("ct@quick", "ActiveState", "failed");
         assert_eq!(machine.show("ct@quick", "ExecMainStatus"), "7");
-        wait_for_line(machine, "ct@quick", "done");
+        machine.wait_for_line("ct@quick", "done");
         machine.try_start("ct@never").fails();
         for name in ["quick", "never"] {
             machine.wait_for(&format!("ct-console@{name}"), "ActiveState", "inactive");
@@ -154,7 +138,7 @@ on_every_machine! {
         client.hear_until("up");
         for (round, way) in ["kill", "restart", "kill"].into_iter().enumerate() {
             if way == "kill" {
-                kill_service(machine);
+                machine.kill_service("ct-console@web");
             } else {
                 machine.shell("systemctl restart ct-console@web").succeeds();
             }
@@ -171,7 +155,7 @@ on_every_machine! {
         }
         assert_eq!(machine.main_pid("ct@web"), init);
         assert_eq!(machine.show("ct@web", "NRestarts"), "0");
-        wait_for_line(machine, "ct@web", "got word2");
+        machine.wait_for_line("ct@web", "got word2");
         assert_eq!(log(machine, "web"), "up\ngot word0\ngot word1\ngot word2\n");
         machine.stop("ct@web");
     }
@@ -181,11 +165,11 @@ on_every_machine! {
         machine.container("web", &container("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 1000 & wait; done", ""));
         machine.daemon_reload();
         machine.start("ct@web");
-        wait_for_line(machine, "ct@web", "up");
+        machine.wait_for_line("ct@web", "up");
         machine.stop("ct-console@web");
         machine.wait_for("ct@web", "ActiveState", "inactive");
         assert_eq!(machine.show("ct@web", "Result"), "success");
-        wait_for_line(machine, "ct@web", "bye");
+        machine.wait_for_line("ct@web", "bye");
     }
 
     fn a_config_that_is_edited_and_read_again_takes_no_terminal_away(machine: &Machine) {
@@ -237,12 +221,12 @@ on_every_machine! {
         machine.container("web", "[root]\nbundle = \"/srv/bundle\"\n[process]\nterminal = true\n");
         machine.daemon_reload();
         machine.start("ct@web");
-        wait_for_line(machine, "ct@web", "/dev/pts/0");
+        machine.wait_for_line("ct@web", "/dev/pts/0");
         machine.shell("systemctl kill -s KILL ct@web").succeeds();
         machine.wait_for("ct-console@web", "ActiveState", "inactive");
         machine.container("web", "[root]\nbundle = \"/srv/bundle\"\n[process]\nterminal = false\n");
         machine.daemon_reload();
         machine.start("ct@web");
-        wait_for_line(machine, "ct@web", "not a tty");
+        machine.wait_for_line("ct@web", "not a tty");
     }
 }

@@ -175,12 +175,7 @@ on_every_machine! {
         let before = machine.leaks();
         for _ in 0..3 {
             machine.start("ct@web");
-            let first = machine.main_pid("ct@web");
-            machine.shell(&format!("kill -KILL {first}")).succeeds();
-            machine.wait_until(&format!(
-                "pid=$(systemctl show --value -p MainPID ct@web); [ $pid != {first} ] && [ $pid != 0 ] && \
-                 systemctl is-active -q ct@web"
-            ));
+            machine.kill_service("ct@web");
             machine.stop("ct@web");
             machine.run(["systemctl", "reset-failed", "ct@web"]);
         }
@@ -199,10 +194,7 @@ on_every_machine! {
             machine.start(&unit);
             let first = machine.main_pid(&unit);
             machine.shell("echo reboot >/srv/rootfs/run/go").succeeds();
-            machine.wait_until(&format!(
-                "pid=$(systemctl show --value -p MainPID {unit}); [ $pid != {first} ] && [ $pid != 0 ] && \
-                 systemctl is-active -q {unit}"
-            ));
+            machine.wait_for_another(&unit, first);
             machine.shell("echo poweroff >/srv/rootfs/run/go").succeeds();
             machine.wait_for(&unit, "ActiveState", "inactive");
             assert_eq!(machine.show(&unit, "Result"), "success", "power-off from inside should be a clean stop");

@@ -23,10 +23,8 @@ fn count(machine: &Machine, unit: &str, word: &str) -> usize {
 fn reboot(machine: &Machine) {
     let first = machine.main_pid("ct@web");
     machine.shell("echo reboot >/srv/talk/go").succeeds();
-    machine.wait_until(&format!(
-        "pid=$(systemctl show --value -p MainPID ct@web); [ $pid != {first} ] && [ $pid != 0 ] && \
-         systemctl is-active -q ct@web && test -e /srv/talk/up"
-    ));
+    machine.wait_for_another("ct@web", first);
+    machine.wait_until("test -e /srv/talk/up");
 }
 
 /// Tells what it finds, then does what it is told through a fifo: `reboot` or `poweroff`.

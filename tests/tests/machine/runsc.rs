@@ -129,9 +129,7 @@ on_every_machine! {
         assert!(machine.run(["ctctl", "exec", "web", "true"]).exits(125).stderr.contains("frozen"));
         machine.run(["systemctl", "thaw", "ct@web"]).succeeds();
         machine.run(["ctctl", "exec", "web", "true"]).succeeds();
-        let pid = machine.main_pid("ct@web");
-        machine.shell(&format!("kill -KILL {pid}")).succeeds();
-        machine.wait_until(&format!("new=$(systemctl show -P MainPID ct@web); test $new != 0 && test $new != {pid} && systemctl is-active -q ct@web"));
+        machine.kill_service("ct@web");
         machine.stop("ct@web");
         assert_eq!(machine.show("ct@web", "Result"), "success");
         // The host's network, and that of a namespace.

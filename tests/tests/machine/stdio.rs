@@ -73,9 +73,7 @@ on_every_machine! {
         machine.start("ct@web");
         let main = machine.main_pid("ct@web");
         for _ in 0..10 {
-            let service = machine.main_pid("ct-console@web");
-            machine.shell(&format!("kill -9 {service}")).succeeds();
-            machine.wait_until(&format!("p=$(systemctl show -P MainPID ct-console@web); [ $p != 0 ] && [ $p != {service} ]"));
+            machine.kill_service("ct-console@web");
         }
         machine.wait_until("journalctl -q -u ct@web -o cat -n 1 SYSLOG_IDENTIFIER=web | grep -qx 100000");
         assert_eq!(machine.main_pid("ct@web"), main, "no SIGPIPE");
@@ -139,9 +137,7 @@ on_every_machine! {
             machine.start("ct@web");
             let attached = machine.command(["ctctl", "console", "--once", "web"]).stdin("three\nfour\n").spawn();
             machine.wait_until_true(|| attached.stdout().contains("read four\n"));
-            let service = machine.main_pid("ct-console@web");
-            machine.shell(&format!("kill -9 {service}")).succeeds();
-            machine.wait_until(&format!("p=$(systemctl show -P MainPID ct-console@web); [ $p != 0 ] && [ $p != {service} ]"));
+            machine.kill_service("ct-console@web");
             machine.command(["sh", "-c", "(echo five; sleep 1) | timeout 2 ctctl console web"]).run();
             machine.wait_until_true(|| attached.stdout().contains("read five\n"));
             machine.stop("ct@web");

@@ -53,7 +53,7 @@ on_every_machine! {
             let _ = case.exec(&machine, "systemctl reboot");
         }
         for (case, pid) in cases.iter().zip(&mut pids) {
-            *pid = case.wait_for_another(&machine, *pid);
+            *pid = machine.wait_for_another(&case.unit(), *pid);
             assert_eq!(machine.show(&case.unit(), "NRestarts"), "1", "{}", case.name());
             assert_eq!(machine.show(&case.unit(), "Result"), "success", "{}", case.name());
             assert_eq!(case.exec(&machine, "systemctl is-system-running").stdout, "running\n", "{}", case.name());

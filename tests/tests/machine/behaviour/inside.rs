@@ -40,7 +40,7 @@ pub(crate) fn has_a_console(tried: &RuntimeUnderTest) {
     let (machine, unit) = (tried.machine, tried.unit("console"));
     tried.start("console");
     for line in ["a terminal", "red", "25 80"] {
-        wait_for_line(tried, line);
+        tried.machine.wait_for_line(&tried.unit("console"), line);
     }
     let terminal = Terminal::new(30, 100);
     let attached = machine.command(["ctctl", "console", &tried.name("console")]).on(&terminal).spawn();
@@ -58,19 +58,11 @@ pub(crate) fn has_a_console(tried: &RuntimeUnderTest) {
 /// The terminal is there under its usual name, too.
 pub(crate) fn has_dev_console(tried: &RuntimeUnderTest) {
     tried.start("console");
-    wait_for_line(tried, "/dev/console");
+    tried.machine.wait_for_line(&tried.unit("console"), "/dev/console");
 }
 
 /// What there is of it: a program in there is told this.
 pub(crate) fn lacks_some_of_it(tried: &RuntimeUnderTest, reason: &str) {
     tried.start("console");
-    wait_for_line(tried, reason);
-}
-
-/// Waits until the container has printed this.
-fn wait_for_line(tried: &RuntimeUnderTest, line: &str) {
-    let unit = tried.unit("console");
-    tried
-        .machine
-        .wait_until(&format!("journalctl --sync; journalctl -q -u {unit} -o cat | grep -qxF \"{line}\""));
+    tried.machine.wait_for_line(&tried.unit("console"), reason);
 }

@@ -115,10 +115,7 @@ pub(crate) fn reboots_and_powers_off(tried: &RuntimeUnderTest) {
     tried.start("reboot");
     let first = machine.main_pid(&unit);
     say("reboot");
-    machine.wait_until(&format!(
-        "pid=$(systemctl show --value -p MainPID {unit}); [ $pid != {first} ] && [ $pid != 0 ] && \
-         systemctl is-active -q {unit}"
-    ));
+    machine.wait_for_another(&unit, first);
     assert_eq!(machine.show(&unit, "NRestarts"), "1");
     assert_eq!(machine.show(&unit, "Result"), "success");
     say("poweroff");

@@ -47,9 +47,7 @@ on_every_machine! {
         for _ in 0..5 {
             machine.start("ct@web");
             machine.shell("systemctl restart ct@web").succeeds();
-            let service = machine.main_pid("ct-console@web");
-            machine.shell(&format!("kill -KILL {service}")).succeeds();
-            machine.wait_until(&format!("p=$(systemctl show -P MainPID ct-console@web); [ $p != 0 ] && [ $p != {service} ]"));
+            machine.kill_service("ct-console@web");
             let (mut client, _) = machine.attach("web", ct_console::Mode::Write, None);
             client.hear_until("up");
             let owners = "cd /run; stat -c '%n %F %a %U %G' ct ct/web ct/web/console ct-console ct-console/web";

@@ -73,7 +73,7 @@ fn hear_to_the_end(client: &mut ConsoleClient) -> (Vec<u8>, Vec<ServerFrame<'sta
 on_every_machine! {
     fn what_was_printed_before_is_shown_once_and_bounded(machine: &Machine) {
         start(machine, &prints(30_000));
-        machine.wait_until("journalctl --sync; journalctl -q -u ct@web -o cat | grep -qx up");
+        machine.wait_for_line("ct@web", "up");
         let all = lines(30_000) + "up\n";
         let (mut client, hello) = machine.attach("web", Mode::Write, None);
         assert_eq!(hello.offset, all.len() as u64 - 65_536);
@@ -91,7 +91,7 @@ on_every_machine! {
 
     fn one_that_comes_back_gets_what_it_lacks_and_nothing_twice(machine: &Machine) {
         start(machine, &prints(80_000));
-        machine.wait_until("journalctl --sync; journalctl -q -u ct@web -o cat | grep -qx up");
+        machine.wait_for_line("ct@web", "up");
         let all = lines(80_000) + "up\n";
         let (client, hello) = machine.attach("web", Mode::ReadOnly, None);
         client.vanish();
@@ -121,7 +121,7 @@ on_every_machine! {
 
     fn what_is_no_longer_there_is_a_gap_that_is_told(machine: &Machine) {
         start(machine, &prints(300_000));
-        machine.wait_until("journalctl --sync; journalctl -q -u ct@web -o cat | grep -qx up");
+        machine.wait_for_line("ct@web", "up");
         let all = lines(300_000) + "up\n";
         let generation = machine.attach("web", Mode::ReadOnly, None).1.generation;
         let (mut client, hello) = machine.attach("web", Mode::ReadOnly, Some(Resume { generation, offset: 0 }));

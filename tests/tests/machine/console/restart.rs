@@ -42,7 +42,7 @@ fn start(machine: &Machine, mode: &str, prints: &str) {
     machine.write_file(rate, 0o644, "[Service]\nLogRateLimitIntervalSec=0\n");
     machine.daemon_reload();
     machine.start("ct@web");
-    wait_for_line(machine, "up 1");
+    machine.wait_for_line("ct@web", "up 1");
 }
 
 fn signal_journald(machine: &Machine, signal: &str) {
@@ -68,16 +68,6 @@ fn count(machine: &Machine, life: u32) -> u64 {
     machine.read_file(format!("/srv/rootfs/count-{life}")).trim().parse().expect("a number")
 }
 
-/// Kills the service, and waits until there is another.
-fn kill_service(machine: &Machine) {
-    let pid = machine.main_pid("ct-console@web");
-    machine.shell(&format!("kill -KILL {pid}")).succeeds();
-    machine.wait_until(&format!(
-        "pid=$(systemctl show --value -p MainPID ct-console@web); [ $pid != {pid} ] && [ $pid != 0 ] && \
-         systemctl is-active -q ct-console@web"
-    ));
-}
-
 /// A line as it is logged.
 fn line(life: u32, number: u64) -> String {
     format!("{life} {number:01000}")
@@ -86,12 +76,6 @@ fn line(life: u32, number: u64) -> String {
 /// The log as it is on disk, while journald cannot be asked.
 fn log_so_far(machine: &Machine) -> String {
     machine.shell("journalctl -q -u ct@web -o cat SYSLOG_IDENTIFIER=web").stdout
-}
-
-fn wait_for_line(machine: &Machine, line: &str) {
-    machine.wait_until(&format!(
-        "journalctl --sync; journalctl -q -u ct@web -o cat SYSLOG_IDENTIFIER=web | grep -qx '{line}'"
-    ));
 }
 
 /// What the log has of the lives.
@@ -128,13 +112,13 @@ fn restart_amid_a_flood(machine: &Machine, mode: &str, is_killed: bool) {
     }
     restart(machine);
     if is_killed {
-        kill_service(machine);
+        machine.kill_service("ct-console@web");
     }
     let printed = count(machine, 1);
     assert!(!log_so_far(machine).contains(&line(1, printed)), "nobody has waited for the log");
     signal_journald(machine, "CONT");
-    wait_for_line(machine, &line(1, printed));
-    wait_for_line(machine, "up 2");
+    machine.wait_for_line("ct@web", &line(1, printed));
+    machine.wait_for_line("ct@web", "up 2");
     let log = log(machine);
     let mut logged = numbers(&log, 1);
     let (all, missing) = (logged.len(), missing(&log));
@@ -163,10 +147,10 @@ on_every_machine! {
         // Closed to all others by its owner, it is opened all the same.
         start(machine, PIPE_OF_ANOTHER, "chmod 0 /dev/stdout; echo closed");
         machine.write_file("/srv/rootfs/go-1", 0o644, "");
-        wait_for_line(machine, "closed");
-        kill_service(machine);
+        machine.wait_for_line("ct@web", "closed");
+        machine.kill_service("ct-console@web");
         restart(machine);
-        wait_for_line(machine, "up 2");
+        machine.wait_for_line("ct@web", "up 2");
         machine.stop("ct@web");
         let warned = "journalctl -q -b -o cat -p warning SYSLOG_IDENTIFIER=ct-helper";
         assert_eq!(machine.shell(warned).stdout, "");
@@ -188,7 +172,7 @@ on_every_machine! {
             }
             signal_journald(machine, "CONT");
             for line in [line(2, 900), "up 3".to_owned()] {
-                wait_for_line(machine, &line);
+                machine.wait_for_line("ct@web", &line);
             }
             let log = log(machine);
             assert_eq!(numbers(&log, 2), Vec::from_iter(1..=900), "{mode}");
@@ -207,7 +191,7 @@ on_every_machine! {
                 print(machine, life, 30_000);
                 restart(machine);
                 for line in [format!("{life}030000"), format!("up {}", life + 1)] {
-                    wait_for_line(machine, &line);
+                    machine.wait_for_line("ct@web", &line);
                 }
             }
             let log = log(machine);

@@ -130,7 +130,7 @@ on_every_machine! {
             printf ctring99 | dd of=$fd conv=notrunc bs=8 count=1;; esac; done; kill -KILL {service}")).succeeds();
         machine.wait_for("ct-console@web", "NRestarts", "1");
         answers(machine, "after");
-        machine.wait_until("journalctl --sync; journalctl -q -u ct@web -o cat | grep -qx 'got after'");
+        machine.wait_for_line("ct@web", "got after");
         let log = machine.journal("ct-console@web");
         assert_eq!(log.matches("another version").count(), 1, "{log}");
         // And that is what the next one finds.

@@ -42,7 +42,7 @@ on_every_machine! {
 
             let monitor = machine.main_pid(&unit);
             let _ = case.exec(&machine, "systemctl reboot");
-            case.wait_for_another(&machine, monitor);
+            machine.wait_for_another(&case.unit(), monitor);
             assert_eq!(machine.show(&unit, "NRestarts"), "1", "{name}");
             assert_eq!(case.exec(&machine, is_running).stdout, "running\n", "{name}");
             machine.shell(&format!("systemctl freeze {unit} && systemctl thaw {unit}")).succeeds();

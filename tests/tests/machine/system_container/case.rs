@@ -101,8 +101,7 @@ impl Case {
     pub(crate) fn assert_that_its_console_asks_who(&self, machine: &Machine) {
         let (name, unit) = (self.name(), self.unit());
         let issue = format!("Debian GNU/Linux {} {name} console", self.system.name().replace("debian", ""));
-        machine
-            .wait_until(&format!("journalctl --sync; journalctl -q -u {unit} -o cat | grep -qxF '{issue}'"));
+        machine.wait_for_line(&unit, &issue);
         let terminal = Terminal::new(25, 80);
         let attached = machine.command(["ctctl", "console", &name]).on(&terminal).spawn();
         terminal.wait_for(&format!("{name} login: "));
@@ -110,15 +109,5 @@ impl Case {
         terminal.wait_for("Password: ");
         terminal.type_in("\x1d\x1d"); // detaches
         attached.wait().succeeds();
-    }
-
-    /// Waits until it is another process, and runs.
-    pub(crate) fn wait_for_another(&self, machine: &Machine, old: u64) -> u64 {
-        let unit = self.unit();
-        machine.wait_until(&format!(
-            "pid=$(systemctl show --value -p MainPID {unit}); [ $pid != {old} ] && [ $pid != 0 ] && \
-             systemctl is-active -q {unit}"
-        ));
-        machine.main_pid(&unit)
     }
 }

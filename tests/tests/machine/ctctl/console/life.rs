@@ -77,11 +77,12 @@ on_every_machine! {
         machine.wait_until_true(|| reading.stdout().lines().count() > 100);
         let main = machine.main_pid("ct@web");
         for round in 0..10 {
-            let service = machine.main_pid("ct-console@web");
-            let way = if round % 2 == 0 { format!("kill -9 {service}") } else { "systemctl restart ct-console@web".to_owned() };
             let before = reading.stdout().len();
-            machine.shell(&way).succeeds();
-            machine.wait_until(&format!("p=$(systemctl show -P MainPID ct-console@web); [ $p != 0 ] && [ $p != {service} ]"));
+            if round % 2 == 0 {
+                machine.kill_service("ct-console@web");
+            } else {
+                machine.shell("systemctl restart ct-console@web").succeeds();
+            }
             machine.wait_until_true(|| reading.stdout().len() > before + 100_000);
         }
         assert_eq!(machine.main_pid("ct@web"), main);
@@ -107,9 +108,7 @@ on_every_machine! {
         // And not again after a restart of the service.
         let reading = machine.command(["ctctl", "console", "--read-only", "web"]).spawn();
         machine.wait_until_true(|| reading.stdout().ends_with("end\r\n"));
-        let service = machine.main_pid("ct-console@web");
-        machine.shell(&format!("kill -9 {service}")).succeeds();
-        machine.wait_until(&format!("p=$(systemctl show -P MainPID ct-console@web); [ $p != 0 ] && [ $p != {service} ]"));
+        machine.kill_service("ct-console@web");
         machine.run(["ctctl", "kill", "web"]).succeeds();
         // Connected again by then, it has also said that the container has stopped.
         machine.wait_until_true(|| reading.stderr().contains("waiting until it is started"));
@@ -151,9 +150,7 @@ on_every_machine! {
             terminal.wait_for("first\r\n$ ");
             // It does not look while its connection ends without a word, and while the container does.
             machine.shell("kill -STOP $(pgrep -x ctctl)").succeeds();
-            let service = machine.main_pid("ct-console@web");
-            machine.shell(&format!("kill -9 {service}")).succeeds();
-            machine.wait_until(&format!("p=$(systemctl show -P MainPID ct-console@web); [ $p != 0 ] && [ $p != {service} ]"));
+            machine.kill_service("ct-console@web");
             machine.shell(&format!("{change}; kill -CONT $(pgrep -x ctctl)")).succeeds();
             running.wait().succeeds();
             terminal.wait_for(&format!("ctctl: web: {said}\r\n"));
@@ -179,9 +176,7 @@ on_every_machine! {
         assert_ne!(terminal.modes(), modes, "it is raw");
         // The container ends, and long before its next start the connection has ended without a word.
         machine.shell("kill -STOP $(pgrep -x ctctl)").succeeds();
-        let service = machine.main_pid("ct-console@web");
-        machine.shell(&format!("kill -9 {service}")).succeeds();
-        machine.wait_until(&format!("p=$(systemctl show -P MainPID ct-console@web); [ $p != 0 ] && [ $p != {service} ]"));
+        machine.kill_service("ct-console@web");
         machine.run(["ctctl", "kill", "-s", "9", "web"]).succeeds();
         machine.wait_for("ct@web", "SubState", "auto-restart");
         machine.wait_until("! [ -e /run/ct/web/console ]");
