@@ -98,6 +98,11 @@ impl<'a> Runtime<'a> {
         self.family.start(&self.call(places, account), cgroup, streams)
     }
 
+    /// Whether the container's standard files must be given again to those who had them.
+    pub(crate) fn takes_standard_files(&self) -> bool {
+        self.family.takes_standard_files()
+    }
+
     /// The command that writes what runs in the container to a directory, and ends it unless it is to go on.
     pub(crate) fn checkpoint(
         &self,

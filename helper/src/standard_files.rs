@@ -79,7 +79,7 @@ impl StandardFiles {
         self.offered
     }
 
-    /// LXC has made them init's alone (0700) by now, so that others inside could not open them: gives them back what they had.
+    /// Gives them once more to those who had them, after a runtime that has made them init's alone.
     pub(crate) fn give_again(&self, user: Owner) -> Result<(), Error> {
         for (role, pipe) in &self.offered {
             give(pipe, user, if *role == Role::Input { INPUT } else { OUTPUT })?;

@@ -6,7 +6,6 @@
 
 use std::path::PathBuf;
 
-use ct_config::container::RuntimeFamily;
 use ct_config::settings::has_console;
 
 use crate::claim::{self, RunDirectory};
@@ -94,7 +93,7 @@ pub(crate) fn start(name: &str, umask: u32, journal: Journal) -> Result<Outcome,
     };
 
     // Its terminal, or the other ends of its pipes, for the service that stays with it.
-    if prepared.container.runtime.family == RuntimeFamily::Lxc {
+    if prepared.runtime.takes_standard_files() {
         files.give_again(prepared.user).at(Step::Console)?;
     }
     let mut offered = files.into_offered();

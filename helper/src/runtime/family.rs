@@ -79,6 +79,12 @@ pub(crate) trait Family: Debug + Sync {
         false
     }
 
+    /// Whether by the time that the container runs its standard files are its init's alone (0700), so that others inside
+    /// could not open them.
+    fn takes_standard_files(&self) -> bool {
+        false
+    }
+
     /// The container's init on the host, where the unit's main process is another one.
     fn init_of(&self, main: i32, _cgroup: &UnitCgroup) -> Option<i32> {
         Some(main)

@@ -49,6 +49,10 @@ impl Family for Lxc {
         true
     }
 
+    fn takes_standard_files(&self) -> bool {
+        true
+    }
+
     fn write_config(&self, spec: &Spec, places: &Places, account: &Account) -> Result<(), Error> {
         let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
         let profile = seccomp.map(seccomp::render).transpose()?;
