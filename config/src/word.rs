@@ -37,8 +37,7 @@ pub enum Writable {
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum LogMode {
-    /// To the journal: standard output and error are its stream, and nobody stands in between. A terminal's output is
-    /// passed on by the console service.
+    /// To the journal: standard output and error are its stream; a terminal's output the console service passes on.
     #[default]
     Journal,
     /// The same through a pipe, which the console service reads: programs can open /dev/stdout.

@@ -8,11 +8,14 @@
 //! `systemctl status` leaves out what is older than the unit's `InactiveExitTimestamp=`, and PID 1 takes that after the
 //! fork, perhaps when the helper has failed already. So the first line waits until PID 1 answers, which it does not before.
 
-use std::io::Write;
-use std::path::Path;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
 use std::sync::Once;
 
 use ct_config::run::RunName;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::exit::{Failure, Step};
@@ -21,6 +24,9 @@ use crate::notify;
 
 /// As in systemd-journald.service(8).
 pub(crate) const SOCKET: &str = "/run/systemd/journal/socket";
+
+/// How long journald may take to make room for a line, in milliseconds: one that stands still must not hold up the caller.
+const PATIENCE: u16 = 1_000;
 
 /// Before the first line, see the file's head.
 static CAUGHT_UP: Once = Once::new();
@@ -63,6 +69,10 @@ impl Journal {
     fn connect_unit<const N: usize>(fields: [(&str, &str); N], unit: &str) -> Self {
         // By hand, the answer belongs on the terminal.
         let Ok(invocation) = std::env::var("INVOCATION_ID") else { return Self::Stderr };
+        // The layer waits as long as it takes, also here.
+        if !takes_lines().unwrap_or(false) {
+            return Self::Stderr;
+        }
         let Ok(layer) = tracing_journald::layer() else { return Self::Stderr };
         let fields = fields.map(|(field, value)| (field, shown(value)));
         let layer = layer
@@ -80,13 +90,14 @@ impl Journal {
     }
 
     /// Where a line arrives now. In a mount namespace from which there is no way back the socket's path may lead nowhere,
-    /// and the layer sends there without looking; standard error is open already.
+    /// and the layer sends there without looking; and for a journald that stands still it waits. Standard error is open
+    /// already, and keeps a line until it is read.
     fn reachable(self) -> Self {
         if self == Self::Native {
             // Where nobody answers, the line is logged all the same.
             CAUGHT_UP.call_once(|| drop(notify::barrier(|| {})));
         }
-        if self == Self::Native && !Path::new(SOCKET).exists() { Self::Stderr } else { self }
+        if self == Self::Native && !takes_lines().unwrap_or(false) { Self::Stderr } else { self }
     }
 
     /// One line an operator can act on, for each line of the failure. Returns the status to exit with.
@@ -125,6 +136,18 @@ impl Journal {
     fn on_stderr(self, line: &str) {
         let who = if self == Self::Caller { "ctctl" } else { "ct-helper" };
         let _ = writeln!(std::io::stderr(), "{who}: {line}");
+    }
+}
+
+/// Whether journald is there, and its queue has room.
+fn takes_lines() -> io::Result<bool> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(SOCKET)?;
+    loop {
+        match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], PATIENCE) {
+            Err(Errno::EINTR) => {}
+            ready => return Ok(ready? > 0),
+        }
     }
 }
 

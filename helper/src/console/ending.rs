@@ -50,11 +50,12 @@ impl Ending {
         Self::with(name, ring, output, rest.clients)
     }
 
-    /// The one that a service left behind that was stopped or killed. `None`: there is none, or none that can be read.
+    /// The one that a service left behind that was stopped or killed. `None`: there is none, or not all of it.
     pub(super) fn reopen(name: &str, kept: &mut BTreeMap<String, OwnedFd>) -> io::Result<Option<Self>> {
         let [memory, out, into, output] = LAST.map(|name| kept.remove(name));
         let (Some(memory), Some(out), Some(into)) = (memory, out, into) else { return Ok(None) };
-        let Some(ring) = Ring::reopen(&memory, &out, &into)? else { return Ok(None) };
+        let another = || io::Error::other("another version kept it otherwise");
+        let ring = Ring::reopen(&memory, &out, &into)?.ok_or_else(another)?;
         Self::with(name, ring, output, Clients::default()).map(Some)
     }
 

@@ -63,14 +63,12 @@ fn socket(name: &str) -> PathBuf {
 /// Where the service listens for helpers. The directory is root's alone.
 pub(super) fn listen(name: &str) -> Result<UnixListener, Error> {
     let path = socket(name);
-    let failed = |e: io::Error| Error::system(format!("listen at {}", path.display()), e);
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::system(format!("remove {}", path.display()), error))
+        }
+        _ => listen_at(&path),
     }
-    let listener = UnixListener::bind(&path).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
 }
 
 /// Reads what a helper offers.
@@ -155,10 +153,14 @@ fn offer_once(
 
 /// /run/ct/NAME/console. The directory is root's, so that nobody can have put a link there or take the socket away.
 fn listen_for_clients(name: &ContainerName) -> Result<UnixListener, Error> {
-    let path = container_directory(name).join("console");
+    listen_at(&container_directory(name).join("console"))
+}
+
+/// A socket that root alone can connect to.
+fn listen_at(path: &Path) -> Result<UnixListener, Error> {
     let failed = |e: io::Error| Error::system(format!("listen at {}", path.display()), e);
-    let listener = UnixListener::bind(&path).map_err(failed)?;
+    let listener = UnixListener::bind(path).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(listener)
 }

@@ -218,6 +218,21 @@ impl Log {
         }
     }
 
+    /// There is no more time: says how many lines are not logged, by another socket. journald's queue may have room for one
+    /// line though this socket's is full, and that line stands there when nobody is left to send it. How many nobody could
+    /// be told of.
+    pub(super) fn give_up(&mut self, ring: &Ring) -> io::Result<u64> {
+        let lines = self.left(ring)?;
+        if lines == 0 {
+            return Ok(0);
+        }
+        self.socket = None;
+        match self.send(&lost_lines(lines)) {
+            Sent::Taken => Ok(0),
+            Sent::Later => Ok(lines),
+        }
+    }
+
     /// So many lines of the life before are lost.
     pub(super) fn lose(&mut self, ring: &Ring, lines: u64) -> io::Result<()> {
         self.lost += lines;

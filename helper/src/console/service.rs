@@ -317,6 +317,8 @@ impl Service<'_> {
     /// The next life begins: what is left of the last one is worked off beside it.
     fn end_session(&mut self) -> Result<(), Error> {
         let Some(mut last) = self.session.take() else { return Ok(()) };
+        // If the next one is not taken over, there may be none.
+        self.unit = Some(UnitWatch::of(self.name));
         if let Some(before) = self.ending.take() {
             if let Err(error) = before.give_up().and_then(|lines| last.lose(lines)) {
                 self.tell_lost(&error);
@@ -344,12 +346,24 @@ impl Service<'_> {
 
     /// There will be no other life.
     fn finish(&mut self) -> Result<(), Error> {
-        let rest = self.ending.take().map_or(Ok(0), Ending::finish);
-        let Some(mut session) = self.session.take() else { return Ok(()) };
-        if let Err(error) = rest.and_then(|lines| session.lose(lines)) {
-            self.tell_lost(&error);
+        let mut untold = self.ending.take().map_or(Ok(0), Ending::finish);
+        if let Some(mut session) = self.session.take() {
+            if let Err(error) = untold.and_then(|lines| session.lose(lines)) {
+                self.tell_lost(&error);
+            }
+            untold = Ok(session.finish()?);
         }
-        session.finish()
+        match untold {
+            Ok(0) => {}
+            Ok(lines) => {
+                let line = format!(
+                    "lines that the container printed last are not logged: {lines}, journald did not take them"
+                );
+                self.journal.warning(Step::Console, Message::ConsoleLinesLost, &line);
+            }
+            Err(error) => self.tell_lost(&error),
+        }
+        Ok(())
     }
 
     /// PID 1, or somebody, wants this process to end. That must not be the end of a container whose terminal it has: when the

@@ -313,11 +313,25 @@ impl Session {
         self.log.lose(&self.ring, lines)
     }
 
-    /// The end of the last one: what was printed last is read, logged and sent, and PID 1 forgets it.
-    pub(super) fn finish(&mut self) -> Result<(), Error> {
-        let read = self.read_last_words(PATIENCE);
+    /// The end of the last one: what was printed last is read, logged and sent, and PID 1 forgets it. How many lines are not
+    /// logged, and the log does not say so.
+    pub(super) fn finish(&mut self) -> Result<u64, Error> {
+        let untold = self.read_last_words(PATIENCE).and_then(|()| self.give_up());
         self.clients.finish(&self.ring, End::Stopped);
         store::forget()?;
-        read.map_err(|e| Error::system("read the container's last words", e))
+        untold.map_err(|e| Error::system("read the container's last words", e))
+    }
+
+    /// journald is not waited for any longer: what is left in a pipe is read, to be counted.
+    fn give_up(&mut self) -> io::Result<u64> {
+        if self.waits_for_log() {
+            for _ in 0..LAST_TURNS * TURN {
+                self.log.make_room(&self.ring, MOST)?;
+                if !matches!(self.ring.fill(self.source.as_fd())?, Filled::Bytes(_)) {
+                    break;
+                }
+            }
+        }
+        self.log.give_up(&self.ring)
     }
 }

@@ -50,11 +50,12 @@ on_every_machine! {
             machine.kill_service("ct-console@web");
             let (mut client, _) = machine.attach("web", ct_console::Mode::Write, None);
             client.hear_until("up");
-            let owners = "cd /run; stat -c '%n %F %a %U %G' ct ct/web ct/web/console ct-console ct-console/web";
+            let owners = "cd /run; stat -c '%n %F %a %U %G' ct ct/web ct/web/console ct-console ct-console/web ct-console/web/handover";
             assert_eq!(
                 machine.shell(owners).succeeds().stdout,
                 "ct directory 755 root root\nct/web directory 711 root root\nct/web/console socket 600 root root\n\
-                 ct-console directory 755 root root\nct-console/web directory 700 root root\n"
+                 ct-console directory 755 root root\nct-console/web directory 700 root root\n\
+                 ct-console/web/handover socket 600 root root\n"
             );
             machine.stop("ct@web");
             machine.wait_for("ct-console@web", "ActiveState", "inactive");

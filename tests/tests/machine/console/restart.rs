@@ -10,6 +10,13 @@ const MODES: [&str; 2] = ["process.terminal = true", "log.mode = \"pipe\""];
 /// A pipe that is another user's, and opened anew for what is left of a life.
 const PIPE_OF_ANOTHER: &str = "log.mode = \"pipe\"\nprocess.user = 33";
 
+/// A container without a terminal stands still.
+const WAITS_FOR_JOURNALD: &str = "grep -q pipe_write /proc/$(systemctl show -P MainPID ct@web)/wchan";
+
+/// Sends datagrams to journald, each from another socket, until there is no room for one more.
+const FILL: &str = r#"use IO::Socket::UNIX; use Socket; while (1) { my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM,
+    Peer => "/run/systemd/journal/socket", Blocking => 0) or die "connect: $!"; defined $s->send("MESSAGE=full\n") or $!{EAGAIN} ? exit : die "send: $!" }"#;
+
 /// What prints so many lines of more than a thousand bytes, `LIFE NUMBER`, the number with zeros before it.
 fn long_lines(count: u32) -> String {
     format!(
@@ -78,6 +85,28 @@ fn log_so_far(machine: &Machine) -> String {
     machine.shell("journalctl -q -u ct@web -o cat SYSLOG_IDENTIFIER=web").stdout
 }
 
+/// Stops the container and its service while journald stands still.
+fn stop_for_good(machine: &Machine) {
+    machine.stop("ct@web");
+    machine.wait_for("ct-console@web", "ActiveState", "inactive");
+}
+
+/// The log, as soon as it says that lines are missing.
+fn log_with_a_mark(machine: &Machine) -> Vec<String> {
+    machine.wait_until("journalctl --sync; journalctl -q -u ct@web -o cat | grep -q 'missing here'");
+    log(machine)
+}
+
+/// How many lines the service says are not logged, where the log could not be told.
+fn lost_in_the_end(machine: &Machine) -> u64 {
+    let said = "lines that the container printed last are not logged: ";
+    machine
+        .wait_until(&format!("journalctl --sync; journalctl -q -u ct-console@web -o cat | grep -q '{said}'"));
+    let journal = machine.journal("ct-console@web");
+    let count = journal.lines().find_map(|line| line.split_once(said)?.1.split(',').next()?.parse().ok());
+    count.unwrap_or_else(|| panic!("a number of lines: {journal}"))
+}
+
 /// What the log has of the lives.
 fn log(machine: &Machine) -> Vec<String> {
     let log = machine.journalctl(&["--unit", "ct@web", "--identifier", "web", "--output", "cat"]);
@@ -108,7 +137,7 @@ fn restart_amid_a_flood(machine: &Machine, mode: &str, is_killed: bool) {
     } else {
         print(machine, 1, 1050);
         // It waits for journald.
-        machine.wait_until("grep -q pipe_write /proc/$(systemctl show -P MainPID ct@web)/wchan");
+        machine.wait_until(WAITS_FOR_JOURNALD);
     }
     restart(machine);
     if is_killed {
@@ -202,5 +231,78 @@ on_every_machine! {
             }
             assert_eq!(missing(&log), 0);
         }
+    }
+
+    fn what_journald_has_not_taken_by_the_last_stop_is_counted(machine: &Machine) {
+        for mode in MODES {
+            start(machine, mode, &long_lines(900));
+            signal_journald(machine, "STOP");
+            print(machine, 1, 900);
+            stop_for_good(machine);
+            signal_journald(machine, "CONT");
+            let log = log_with_a_mark(machine);
+            let logged = numbers(&log, 1);
+            assert_eq!(logged, Vec::from_iter(1..=logged.len() as u64), "{mode}");
+            assert_eq!(logged.len() as u64 + missing(&log), 900, "{mode}");
+        }
+        // More than is remembered: the rest is in the pipe.
+        start(machine, MODES[1], &long_lines(1_000_000));
+        signal_journald(machine, "STOP");
+        print(machine, 1, 1050);
+        machine.wait_until(WAITS_FOR_JOURNALD);
+        stop_for_good(machine);
+        let printed = count(machine, 1);
+        signal_journald(machine, "CONT");
+        let log = log_with_a_mark(machine);
+        let all = numbers(&log, 1).len() as u64 + missing(&log);
+        assert!(all == printed || all == printed + 1, "{all} of {printed}");
+    }
+
+    fn a_journald_that_has_no_room_for_a_word_is_told_all_the_same(machine: &Machine) {
+        start(machine, MODES[0], &long_lines(900));
+        signal_journald(machine, "STOP");
+        print(machine, 1, 900);
+        // Each has a socket of its own, until the queue is full.
+        machine.run(["perl", "-e", FILL]).succeeds();
+        machine.kill_service("ct-console@web");
+        stop_for_good(machine);
+        signal_journald(machine, "CONT");
+        let lost = lost_in_the_end(machine);
+        let mut logged = numbers(&log(machine), 1);
+        logged.dedup();
+        let all = logged.len() as u64 + lost;
+        // One that was sent, and not noted down before the kill, is sent again or counted.
+        assert!(all == 900 || all == 901, "{all}");
+    }
+
+    fn what_a_life_left_whose_next_one_does_not_come_is_counted(machine: &Machine) {
+        start(machine, MODES[0], &long_lines(900));
+        signal_journald(machine, "STOP");
+        print(machine, 1, 900);
+        let limit = "/etc/systemd/system/ct-console@web.service.d/limit.conf";
+        machine.write_file(limit, 0o644, "[Service]\nFileDescriptorStoreMax=1\n");
+        machine.daemon_reload();
+        machine.run(["timeout", "60", "systemctl", "restart", "ct@web"]).fails();
+        machine.wait_for("ct-console@web", "ActiveState", "inactive");
+        signal_journald(machine, "CONT");
+        let lost = lost_in_the_end(machine);
+        assert_eq!(numbers(&log(machine), 1).len() as u64 + lost, 900);
+    }
+
+    fn what_a_life_left_that_another_version_kept_is_said_to_be_lost(machine: &Machine) {
+        start(machine, MODES[0], &long_lines(900));
+        signal_journald(machine, "STOP");
+        print(machine, 1, 900);
+        restart(machine);
+        // Of both memories the one that is not this life's.
+        machine.shell("cd /proc/$(systemctl show -P MainPID ct-console@web)/fd; id=$(systemctl show -P InvocationID ct@web)
+            for fd in *; do case $(readlink $fd) in */memfd:ct-console*) grep -q $id $fd ||
+            printf ctring99 | dd of=$fd conv=notrunc bs=8 count=1;; esac; done").succeeds();
+        machine.kill_service("ct-console@web");
+        signal_journald(machine, "CONT");
+        let lost = "the rest of what the container printed before its restart is not logged: another version kept it otherwise";
+        machine.wait_for_line("ct-console@web", lost);
+        machine.wait_for_line("ct@web", "up 2");
+        assert_eq!(machine.journal("ct-console@web").matches("another version").count(), 1, "this life has lost nothing");
     }
 }
