@@ -8,13 +8,18 @@ use crate::message::Message;
 use crate::notify;
 use crate::reaper::{self, End, Init, Reaper};
 
+/// How a shell says that SIGTERM ended what it ran: in ct@.service no failure, either.
+const SAYS_SIGTERM: i32 = 128 + libc::SIGTERM;
+
 /// Hands init over. `Some(end)` when it has ended before PID 1 took it: the helper must then end the same way, for it
 /// is still the main process.
 pub(crate) fn hand_over(reaper: Reaper, init: &Init, journal: Journal) -> Result<Option<End>, Error> {
     match reaper.release(init)? {
         // A container that is done already has been started all the same; one that failed at once has not.
         // The signals are those of an orderly end in systemd.service(5), power-off and reboot from inside among them.
-        Some(end @ (End::Exited(0) | End::Killed(libc::SIGHUP | libc::SIGINT | libc::SIGTERM))) => {
+        Some(
+            end @ (End::Exited(0 | SAYS_SIGTERM) | End::Killed(libc::SIGHUP | libc::SIGINT | libc::SIGTERM)),
+        ) => {
             notify::ready_and_finished()?;
             return Ok(Some(end));
         }

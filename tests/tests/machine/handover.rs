@@ -114,6 +114,23 @@ on_every_machine! {
         }
     }
 
+    fn one_that_has_ended_before_the_handover_is_told_apart_as_any_other(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        let slow = "#!/bin/sh\n/usr/bin/crun \"$@\" || exit\n\
+                    until grep -q '^State:.Z' /proc/$(cat \"$XDG_RUNTIME_DIR/pid\")/status; do sleep 0.01; done\n";
+        machine.write_file("/usr/local/bin/crun-slow", 0o755, slow);
+        // 143 is how a shell says SIGTERM, and no failure of a unit.
+        for (status, has_started, state, result) in
+            [(0, true, "inactive", "success"), (143, true, "inactive", "success"), (7, false, "failed", "exit-code"), (99, false, "failed", "exit-code")]
+        {
+            machine.container("web", &script("/usr/local/bin/crun-slow", &format!("exit {status}")));
+            machine.daemon_reload();
+            assert_eq!(machine.try_start("ct@web").status.success(), has_started, "{status}: {}", machine.journal("ct@web"));
+            machine.wait_for("ct@web", "ActiveState", state);
+            assert_eq!(machine.show("ct@web", "Result"), result, "{status}");
+        }
+    }
+
     fn power_off_at_once_is_a_clean_end(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
         let boot = "[security]\ncapabilities = { add = [\"CAP_SYS_BOOT\"] }\n";
