@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use ct_config::container::{Container, RootSource};
 use ct_config::run::{RunId, RunName};
-use ct_config::settings::{DEFAULT_COMMAND, is_init_unknown};
+use ct_config::settings::{DEFAULT_COMMAND, is_init_unknown, stop_signal};
 use ct_config::value::Timespan;
 
 use crate::bundle;
 use crate::cgroup::{self, UnitCgroup};
 use crate::claim;
 use crate::exit::{At, Error, Failure, Step};
+use crate::hearing;
 use crate::hooks::{Moment, Stage};
 use crate::identity;
 use crate::init_system::{self, PowerOff};
@@ -111,7 +112,7 @@ fn ask_init(
     (pid, init): (i32, &OwnedFd),
     deadline: Option<Instant>,
 ) -> Result<(), Error> {
-    let signal = match init_system::power_off(pid) {
+    let signal = match power_off_once_it_hears(container, pid, init, deadline) {
         None => return Ok(()),
         Some(PowerOff::Signal(signal)) => signal,
         Some(PowerOff::Runlevel0) => {
@@ -127,6 +128,29 @@ fn ask_init(
     // ESRCH: it has ended.
     let _ = sys::send_signal(init, signal);
     Ok(())
+}
+
+/// How init is made to power off, when it has come up so far that it hears the signal for that, be it PID 1's, which comes
+/// next.
+fn power_off_once_it_hears(
+    container: &Container,
+    pid: i32,
+    init: &OwnedFd,
+    deadline: Option<Instant>,
+) -> Option<PowerOff> {
+    let until = Instant::now() + hearing::comes_up_within(pid);
+    let until = deadline.map_or(until, |deadline| deadline.min(until));
+    loop {
+        let power_off = init_system::power_off(pid);
+        let hears = match power_off {
+            None => hearing::hears(pid, stop_signal(container).0),
+            Some(PowerOff::Signal(signal)) => hearing::hears(pid, signal),
+            Some(PowerOff::Runlevel0) => true,
+        };
+        if hears || Instant::now() >= until || sys::ends_within(init, hearing::LOOK_AGAIN).unwrap_or(true) {
+            return power_off;
+        }
+    }
 }
 
 fn run_inside(

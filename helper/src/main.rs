@@ -16,6 +16,7 @@ mod env_file;
 mod exec;
 mod exit;
 mod handover;
+mod hearing;
 mod hooks;
 mod identity;
 mod idmapped;

@@ -8,7 +8,9 @@ mod notified;
 pub(crate) mod notify_socket;
 pub(crate) mod relay;
 
+use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use ct_config::container::{Container, Ready, ReadyWhen};
@@ -17,6 +19,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::exit::Error;
+use crate::hearing;
 use crate::init_system::{self, PowerOff};
 use crate::inside::Inside;
 use crate::job::until;
@@ -48,7 +51,7 @@ pub(crate) fn wait(
     if *when == ReadyWhen::Started {
         return Ok(Waited::Ready);
     }
-    let watch = Watch::new(container, init)?;
+    let watch = Watch::new(container, init, inside)?;
     let limit = timeout.finite();
     notify::extend_timeout(limit.unwrap_or(Duration::MAX))?;
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
@@ -82,23 +85,29 @@ enum Wait {
 }
 
 /// What else may happen meanwhile.
-struct Watch {
+struct Watch<'a> {
+    /// The unit's main process to be.
+    main: i32,
     init: OwnedFd,
     signals: Signals,
     stop_signal: i32,
-    /// Init's number, if only a look at it tells which signal PID 1's stands for.
-    unknown_init: Option<i32>,
+    /// Whether only a look at init tells which signal PID 1's stands for.
+    is_init_unknown: bool,
+    inside: &'a Inside<'a>,
 }
 
-impl Watch {
-    fn new(container: &Container, init: &Init) -> Result<Self, Error> {
+/// A file, by device and number.
+type Inode = (u64, u64);
+
+impl<'a> Watch<'a> {
+    fn new(container: &Container, init: &Init, inside: &'a Inside<'a>) -> Result<Self, Error> {
         // Init is not waited for before the handover, so that its number still means it.
         let pidfd = sys::pidfd_open(init.pid).map_err(|e| Error::system("pidfd_open", e))?;
         let stop_signal = stop_signal(container).0;
         let passed_on = [stop_signal, libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
         let signals = Signals::catch(&passed_on).map_err(|e| Error::system("signalfd", e))?;
-        let unknown_init = is_init_unknown(container).then_some(init.pid);
-        Ok(Self { init: pidfd, signals, stop_signal, unknown_init })
+        let is_init_unknown = is_init_unknown(container);
+        Ok(Self { main: init.pid, init: pidfd, signals, stop_signal, is_init_unknown, inside })
     }
 
     fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
@@ -108,31 +117,57 @@ impl Watch {
     /// Whether the wait is over: init has ended, by itself or since it was told to.
     fn is_over(&self) -> Result<bool, Error> {
         let failed = |e| Error::system("wait for the container's init", e);
-        let mut is_stopping = false;
+        let mut order = None;
+        let mut told = None;
         loop {
             while let Some(signal) = self.signals.next() {
-                // ESRCH: it has ended.
-                let _ = sys::send_signal(&self.init, self.in_words_of_init(signal));
-                // To most programs a SIGHUP says to read their files again: they will be ready all the same.
-                is_stopping |= signal != libc::SIGHUP || signal == self.stop_signal;
+                if signal == libc::SIGHUP && signal != self.stop_signal {
+                    // To most programs it says to read their files again: they will be ready all the same.
+                    let _ = sys::send_signal(&self.init, signal);
+                } else {
+                    (order, told) = (Some(signal), None);
+                }
             }
             if sys::ends_within(&self.init, 0).map_err(failed)? {
                 return Ok(true);
             }
-            if !is_stopping {
-                return Ok(false);
-            }
+            let Some(signal) = order else { return Ok(false) };
+            told = self.tell(signal, told);
             // PID 1 has its own timeout for this, and kills.
-            self.sleep(&[], None)?;
+            self.sleep(&[], Some(Instant::now() + Duration::from_millis(hearing::LOOK_AGAIN.into())))?;
         }
     }
 
+    /// Tells init to stop as soon as it hears that, and again when it is another program by then: one that it executes has
+    /// not heard what came before. Returns which program was told, so far `told`.
+    fn tell(&self, signal: i32, told: Option<Inode>) -> Option<Inode> {
+        // In a sandbox it is not seen.
+        let first = self.inside.runtime.family.init_of(self.main, self.inside.cgroup).unwrap_or(self.main);
+        let file = fs::metadata(format!("/proc/{first}/exe")).ok();
+        let program = file.map_or((0, 0), |file| (file.dev(), file.ino()));
+        let own = self.in_words_of(first, signal);
+        let hears =
+            || hearing::hears(first, own.unwrap_or(signal)) || hearing::comes_up_within(first).is_zero();
+        if told == Some(program) || !hears() {
+            return told;
+        }
+        // ESRCH: it has ended.
+        let _ = match own.map(|own| (own, sys::pidfd_open(first))) {
+            Some((own, Ok(first))) => sys::send_signal(&first, own),
+            Some((_, Err(gone))) => Err(gone),
+            None => sys::send_signal(&self.init, signal),
+        };
+        Some(program)
+    }
+
     /// The signal that init powers off at, in place of PID 1's, if it is not systemd's.
-    fn in_words_of_init(&self, signal: i32) -> i32 {
-        let unknown = self.unknown_init.filter(|_| signal == self.stop_signal);
-        match unknown.and_then(init_system::power_off) {
-            Some(PowerOff::Signal(own)) => own,
-            Some(PowerOff::Runlevel0) | None => signal,
+    fn in_words_of(&self, first: i32, signal: i32) -> Option<i32> {
+        if !self.is_init_unknown || signal != self.stop_signal {
+            return None;
+        }
+        match init_system::power_off(first) {
+            Some(PowerOff::Signal(own)) => Some(own),
+            Some(PowerOff::Runlevel0) | None => None,
         }
     }
 

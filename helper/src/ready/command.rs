@@ -25,7 +25,7 @@ impl Probe<'_> {
     pub(super) fn until_ready(
         &self,
         inside: &Inside<'_>,
-        watch: &Watch,
+        watch: &Watch<'_>,
         deadline: Option<Instant>,
     ) -> Result<Wait, Error> {
         let shown = printable(&self.command.join(" "), 80);

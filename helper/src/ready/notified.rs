@@ -14,7 +14,7 @@ use crate::notify;
 pub(super) fn until_ready(
     socket: &NotifySocket,
     cgroup: &UnitCgroup,
-    watch: &Watch,
+    watch: &Watch<'_>,
     mut deadline: Option<Instant>,
 ) -> Result<Wait, Error> {
     notify::status("Waiting until the container says that it is ready")?;

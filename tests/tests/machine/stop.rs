@@ -74,12 +74,54 @@ on_every_machine! {
         let inittab = "::sysinit:/bin/touch /root/up\n::shutdown:/bin/touch /root/down\n";
         machine.write_file("/srv/rootfs/etc/inittab", 0o644, inittab);
         machine.shell("ln -s /bin/busybox /srv/rootfs/sbin/init").succeeds();
+        for runtime in ["crun", "lxc"] {
+            machine.shell("rm -f /srv/rootfs/root/*").succeeds();
+            machine.container("web", &container(runtime, "", "[ready]\ncommand = [\"false\"]\n[stop]\ntimeout = \"1min\"\n"));
+            machine.daemon_reload();
+            machine.run(["systemctl", "start", "--no-block", "ct@web"]).succeeds();
+            machine.wait_until("test -e /srv/rootfs/root/up && systemctl status ct@web | grep -q 'Waiting until ready'");
+            assert_eq!(result_of_stop(machine), "success", "{runtime}");
+            machine.shell("test -e /srv/rootfs/root/down").succeeds();
+        }
+    }
+
+    /// As systemd, which needs its time before it has handlers: the kernel drops what comes before.
+    fn an_init_that_is_still_coming_up_is_told_when_it_hears(machine: &Machine) {
+        prepare(machine);
+        let text = "#!/bin/sh\ntouch /root/up; until test -e /root/go; do sleep 0.1; done\n\
+                    trap 'echo told >>/root/told; exit 0' 37; while :; do sleep 0.1; done\n";
+        machine.write_file("/srv/rootfs/sbin/init", 0o755, text);
+        for (ready, state) in [("", "stop"), ("[ready]\ncommand = [\"false\"]\n", "stop-sigterm")] {
+            for runtime in ["crun", "runc", "lxc"] {
+                machine.shell("rm -f /srv/rootfs/root/*").succeeds();
+                machine.container("web", &container(runtime, "", &format!("{ready}[stop]\ntimeout = \"1min\"\n")));
+                machine.daemon_reload();
+                machine.run(["systemctl", "start", "--no-block", "ct@web"]).succeeds();
+                machine.wait_until(&format!(
+                    "test -e /srv/rootfs/root/up && {{ test -z '{ready}' || systemctl status ct@web | grep -q 'Waiting until ready'; }} && \
+                     systemctl show -P SubState ct@web | grep -qx -e running -e start"
+                ));
+                machine.run(["systemctl", "stop", "--no-block", "ct@web"]).succeeds();
+                machine.wait_for("ct@web", "SubState", state);
+                machine.shell("touch /srv/rootfs/root/go").succeeds();
+                assert_eq!(result_of_stop(machine), "success", "{runtime} {state}: {}", machine.journal("ct@web"));
+                assert_eq!(machine.read_file("/srv/rootfs/root/told"), "told\n", "{runtime} {state}");
+            }
+        }
+    }
+
+    fn an_init_that_becomes_another_program_is_told_again(machine: &Machine) {
+        prepare(machine);
+        let first = "#!/bin/sh\ntrap 'touch /root/first' 37; touch /root/up; until test -e /root/first; do sleep 0.1; done; exec /sbin/second\n";
+        let second = "#!/other/busybox sh\ntrap 'exit 0' 37; while :; do sleep 0.1; done\n";
+        machine.shell("mkdir /srv/rootfs/other; cp /srv/rootfs/bin/busybox /srv/rootfs/other/").succeeds();
+        machine.write_file("/srv/rootfs/sbin/init", 0o755, first);
+        machine.write_file("/srv/rootfs/sbin/second", 0o755, second);
         machine.container("web", &container("crun", "", "[ready]\ncommand = [\"false\"]\n[stop]\ntimeout = \"1min\"\n"));
         machine.daemon_reload();
         machine.run(["systemctl", "start", "--no-block", "ct@web"]).succeeds();
         machine.wait_until("test -e /srv/rootfs/root/up && systemctl status ct@web | grep -q 'Waiting until ready'");
         assert_eq!(result_of_stop(machine), "success");
-        machine.shell("test -e /srv/rootfs/root/down").succeeds();
     }
 
     fn busybox_as_the_init_powers_off_through_an_account(machine: &Machine) {
