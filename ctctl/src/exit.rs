@@ -28,7 +28,7 @@ pub enum Status {
     NotExecutable,
     /// `exec` and `run`: there is no such command.
     CommandNotFound,
-    /// What the command or the container ended with; 128 and the number of the signal that killed it.
+    /// What the command, the container or journalctl ended with; 128 and the number of the signal that killed it.
     Of(u8),
 }
 

@@ -27,7 +27,11 @@ const MAX_LINE: usize = 64 * 1024;
 /// What follows the name goes to journalctl(1) as it is. On a terminal whatever could be an order to it is shown instead
 /// of sent.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:
+#[command(after_long_help = "\
+Exit codes: that of journalctl, or 128 and the number of the signal that killed it; 1 when it cannot be executed, 4 when there \
+is no such container.
+
+Examples:
   ctctl logs -f web
   ctctl logs web --since today --grep error -o json")]
 pub struct LogsArguments {
@@ -47,7 +51,7 @@ pub struct LogsArguments {
     options: Vec<OsString>,
 }
 
-/// `ctctl logs`
+/// `ctctl logs`; but for what goes wrong before, it ends as journalctl does.
 pub fn logs(arguments: &LogsArguments, context: &Context) -> Result<Status, Error> {
     context.only_here("logs")?;
     let mut command = Command::new("journalctl");

@@ -113,7 +113,7 @@ fn tables(command: &clap::Command) -> String {
     for (status, meaning) in Status::TABLE {
         page.push_str(&format!(".TP\n.B {}\n{}", status.code(), plain(meaning)));
     }
-    page.push_str(".PP\n.BR ctctl\\-exec \" and \" ctctl\\-run\nend with the command's own status,\n.BR ctctl\\-wait (1)\nwith the container's, or with 128 and the number of the signal that killed it.\n.BR ctctl\\-console (1)\nends with 128 and the number of the signal that ends it.\n");
+    page.push_str(".PP\n.BR ctctl\\-exec \" and \" ctctl\\-run\nend with the command's own status,\n.BR ctctl\\-wait (1)\nwith the container's, or with 128 and the number of the signal that killed it.\n.BR ctctl\\-console (1)\nends with 128 and the number of the signal that ends it.\n.BR ctctl\\-logs (1)\nends as journalctl does.\n");
     page.push_str(
         ".SH FILES\n.TP\n.I /etc/ct/containers/NAME.toml\nThe config of a container, see\n.BR ct.toml (5).\n",
     );

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `ctctl logs` is journalctl for one container, and on a terminal nothing of the container's is an order to it.
 
-use ct_tests::{Machine, on_every_machine};
+use ct_tests::{Machine, Terminal, on_every_machine};
 
 const IDLE: &str = "trap 'exit 0' TERM; sleep 1000 & wait";
 
@@ -9,6 +9,9 @@ fn container(machine: &Machine, name: &str, script: &str) {
     let root = "[root]\npath = \"/srv/rootfs\"\n";
     machine.container(name, &format!("{root}[process]\ncommand = ['sh', '-c', \"{script}\"]\n"));
 }
+
+/// Runs a command, which alone ^C is for, and tells how it ended as a shell does.
+const TELL_STATUS: &str = r#"system @ARGV; print "ended: ", $? & 127 ? 128 + ($? & 127) : $? >> 8, "\n""#;
 
 /// What a program writes to a terminal.
 fn on_a_terminal(machine: &Machine, command: &str) -> String {
@@ -56,6 +59,47 @@ on_every_machine! {
             machine.shell("echo on >/srv/rootfs/tmp/go").succeeds();
             machine.wait_until("grep -q 'later on' /tmp/followed");
             follows.kill();
+        }
+    }
+
+    fn it_ends_as_journalctl_does(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        container(machine, "web", &format!("echo hello; {IDLE}"));
+        machine.daemon_reload();
+        machine.start("ct@web");
+        machine.wait_for_line("ct@web", "hello");
+        let on_a_terminal = |command: &str| format!("script --quiet --return --command '{command}' /dev/null");
+        let both = |command: &str| [command.to_owned(), on_a_terminal(command)].map(|way| machine.shell(&way));
+        for ended in both("ctctl logs web") {
+            ended.succeeds();
+        }
+        for ended in both("ctctl logs nobody") {
+            ended.exits(4);
+        }
+        for ended in both("ctctl logs web --no-such-option") {
+            ended.exits(1);
+        }
+        for ended in both("PATH=/nowhere /usr/bin/ctctl logs web") {
+            let said = ended.exits(1);
+            assert!(format!("{said}").contains("cannot execute journalctl"), "{said}");
+        }
+        // Whatever that is.
+        machine.write_file("/opt/own/journalctl", 0o755, "#!/bin/sh\necho shown; exit 42\n");
+        for ended in both("PATH=/opt/own:$PATH ctctl logs web") {
+            assert_eq!(ended.exits(42).stdout.trim_end(), "shown");
+        }
+        machine.write_file("/opt/own/journalctl", 0o755, "#!/bin/sh\nkill -KILL $$\n");
+        for ended in both("PATH=/opt/own:$PATH ctctl logs web") {
+            ended.exits(137);
+        }
+        // ^C ends both, on a terminal and elsewhere.
+        for command in [&["ctctl", "logs", "-f", "web"][..], &["sh", "-c", "ctctl logs -f web | cat"]] {
+            let terminal = Terminal::new(25, 80);
+            let running = machine.command(["perl", "-e", TELL_STATUS].iter().chain(command)).on(&terminal).spawn();
+            terminal.wait_for("hello");
+            terminal.type_in("\x03");
+            terminal.wait_for("ended: 130");
+            running.wait().succeeds();
         }
     }
 
