@@ -64,7 +64,7 @@ impl Machine {
     /// Asserts that things become as they were, in a moment: PID 1 and the journal take note of an end a little later.
     ///
     /// # Panics
-    /// When they do not within 20 seconds, with the difference.
+    /// When they do not in time, with the difference.
     #[track_caller]
     pub fn assert_no_leaks(&self, before: &Snapshot) {
         if !comes_true(|| before.difference(&self.leaks()).is_empty()) {

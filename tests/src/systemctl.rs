@@ -7,11 +7,14 @@ use serde_json::Value;
 
 use crate::{Inside, Output};
 
-/// How long a state may take to come; a state that is there already costs one look.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a state may take to come, on a slow and busy computer; a state that is there already costs one look.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks at a state.
-const INTERVAL: Duration = Duration::from_millis(10);
+/// Between the first two looks at a state.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Between two later ones: each takes a process or two, which what is waited for has to share the processors with.
+const LONGEST_INTERVAL: Duration = Duration::from_millis(100);
 
 impl dyn Inside {
     /// Has PID 1 run the generators and load all units anew.
@@ -111,7 +114,7 @@ impl dyn Inside {
     /// Waits until a unit's property has this value.
     ///
     /// # Panics
-    /// When it does not within 20 seconds, with the unit's status.
+    /// When it does not in time, with the unit's status.
     #[track_caller]
     pub fn wait_for(&self, unit: &str, property: &str, value: &str) {
         let mut seen = String::new();
@@ -137,7 +140,7 @@ impl dyn Inside {
     /// Waits until a shell command inside succeeds, where no property of a unit tells.
     ///
     /// # Panics
-    /// When it does not within 20 seconds.
+    /// When it does not in time.
     #[track_caller]
     pub fn wait_until(&self, condition: &str) {
         let came = comes_true(|| self.shell(condition).status.success());
@@ -188,9 +191,10 @@ impl dyn Inside {
     }
 }
 
-/// Looks again and again, for a while.
+/// Looks again and again, for a while: the longer it takes, the seldomer.
 pub(crate) fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
+    let mut interval = SHORTEST_INTERVAL;
     loop {
         if condition() {
             return true;
@@ -198,6 +202,7 @@ pub(crate) fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
         if Instant::now() > deadline {
             return false;
         }
-        std::thread::sleep(INTERVAL);
+        std::thread::sleep(interval);
+        interval = (interval * 3 / 2).min(LONGEST_INTERVAL);
     }
 }
