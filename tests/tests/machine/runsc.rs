@@ -192,4 +192,49 @@ on_every_machine! {
         let said = machine.run(["ctctl", "check"]).exits(1);
         assert!(format!("{said:?}").contains("its sandbox has ipc and uts of its own, and the pod shop shares them"), "{said:?}");
     }
+
+    fn a_sandbox_that_has_lost_its_gofer_ends(machine: &Machine) {
+        prepare(machine);
+        machine.run(["systemctl", "start", "ct.slice"]).succeeds();
+        let before = machine.leaks();
+        container(machine, STAYS, "");
+        machine.start("ct@web");
+        machine.shell("kill -KILL $(pgrep -f '^runsc-gofer')").succeeds();
+        machine.wait_for("ct@web", "ActiveState", "failed");
+        assert_eq!((machine.show("ct@web", "ExecMainStatus").as_str(), machine.show("ct@web", "Result").as_str()), ("137", "exit-code"));
+        machine.run(["systemctl", "reset-failed", "ct@web"]).succeeds();
+        machine.assert_no_leaks(&before);
+    }
+
+    fn members_of_a_pod_end_in_any_order_and_leave_the_others(machine: &Machine) {
+        prepare(machine);
+        machine.write_file("/etc/ct/pods/shop.toml", 0o644, "share = [\"net\"]\n");
+        for (name, runtime) in [("one", "runsc"), ("two", "runsc"), ("three", "crun")] {
+            machine.container(name, &format!("runtime = \"{runtime}\"\npod = \"shop\"\n[root]\npath = \"/srv/rootfs\"\nwritable = \"no\"\n\
+                [process]\ncommand = [\"sh\", \"-c\", \"trap 'exit 0' TERM; touch /dev/shm/up; sleep 1000 & wait\"]\n\
+                [ready]\ncommand = [\"test\", \"-e\", \"/dev/shm/up\"]\n"));
+        }
+        machine.daemon_reload();
+        let all = ["ct@one", "ct@two", "ct@three"];
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0]].map(|order| order.map(|index| all[index])) {
+            all.iter().for_each(|unit| machine.start(unit));
+            for (number, unit) in order.iter().enumerate() {
+                // One of them as a crash.
+                if number == 1 {
+                    machine.run(["systemctl", "kill", "--signal=KILL", unit]).succeeds();
+                    machine.wait_for(unit, "ActiveState", "failed");
+                } else {
+                    machine.stop(unit);
+                    assert_eq!(machine.show(unit, "Result"), "success", "{unit} of {order:?}");
+                }
+                for other in &order[number + 1..] {
+                    let name = other.trim_start_matches("ct@");
+                    let links = machine.run(["ctctl", "exec", name, "ifconfig", "-a"]).succeeds().stdout;
+                    assert_eq!(links.matches("Link encap").count(), 1, "{other} of {order:?}: {links}");
+                }
+            }
+            machine.wait_for("ct-pod@shop", "ActiveState", "inactive");
+            assert_eq!(machine.shell("pgrep -f '^[r]unsc'").stdout, "");
+        }
+    }
 }

@@ -87,4 +87,76 @@ on_every_machine! {
         case.exec(&machine, "systemctl start polkit").succeeds();
         assert_eq!(case.exec(&machine, "systemctl is-system-running").stdout, "running\n");
     }
+
+    fn each_way_down_is_what_its_name_says(root: Root) {
+        let machine = case::machine(root).boot();
+        let case = Case { runtime: "crun", system: System::Debian13, through_account: root == Root::Debian13 };
+        let unit = case.unit();
+        case.configure(&machine, "");
+        machine.daemon_reload();
+        for (command, state, result) in [
+            ("systemctl halt", "inactive", "success"),
+            ("poweroff --force", "inactive", "success"),
+            ("systemctl exit 7", "failed", "exit-code"),
+        ] {
+            machine.start(&unit);
+            let _ = case.exec(&machine, command);
+            machine.wait_for(&unit, "ActiveState", state);
+            assert_eq!(machine.show(&unit, "Result"), result, "{command}");
+        }
+        assert_eq!(machine.show_number(&unit, "ExecMainStatus"), 7);
+        // So many starts in so short a time have a limit.
+        machine.run(["systemctl", "reset-failed", &unit]).succeeds();
+        machine.start(&unit);
+        let mut pid = machine.main_pid(&unit);
+        for command in ["shutdown -r now", "reboot --force"] {
+            let _ = case.exec(&machine, command);
+            pid = machine.wait_for_another(&unit, pid);
+            assert_eq!(machine.show(&unit, "Result"), "success", "{command}");
+        }
+        // And what is none.
+        for command in ["shutdown +9 && shutdown -c", "systemctl daemon-reexec", "systemctl daemon-reload"] {
+            case.exec(&machine, command).succeeds();
+            assert_eq!(case.exec(&machine, "systemctl is-system-running --wait").stdout, "running\n", "{command}");
+            assert_eq!(machine.main_pid(&unit), pid, "{command}");
+        }
+    }
+
+    fn a_stop_while_it_boots_is_orderly(root: Root) {
+        let machine = case::machine(root).boot();
+        let cases = ["crun", "runc"].map(|runtime| Case { runtime, system: System::Debian13, through_account: false });
+        cases.iter().for_each(|case| case.configure(&machine, ""));
+        machine.daemon_reload();
+        for case in cases.iter().cycle().take(6) {
+            let unit = case.unit();
+            machine.run(["systemctl", "start", "--no-block", &unit]).succeeds();
+            machine.wait_until(&format!("grep -q . /sys/fs/cgroup/ct.slice/{unit}.service/payload/cgroup.procs"));
+            machine.stop(&unit);
+            assert_eq!(machine.show(&unit, "Result"), "success", "{}", machine.journal(&unit));
+        }
+    }
+
+    fn one_that_was_killed_comes_up_with_what_it_had(root: Root) {
+        let machine = case::machine(root).boot();
+        for system in System::all() {
+            let (name, unit) = (system.name(), format!("ct@{}", system.name()));
+            machine.container(
+                name,
+                &format!("[root]\nlayers = [{name:?}, \"notes\"]\nwritable = \"persistent\"\n[ready]\nnotify = true\n"),
+            );
+            machine.daemon_reload();
+            let exec = |script: &str| machine.run(["ctctl", "exec", name, "--", "sh", "-c", script]);
+            machine.start(&unit);
+            exec("mkdir -p /var/log/journal && journalctl --flush && logger --tag probe kept && journalctl --sync").succeeds();
+            let id = exec("cat /etc/machine-id").succeeds().stdout;
+            machine.run(["systemctl", "kill", "--signal=KILL", &unit]).succeeds();
+            machine.wait_for(&unit, "ActiveState", "failed");
+            machine.start(&unit);
+            assert_eq!(exec("systemctl is-system-running --wait").stdout, "running\n", "{name}");
+            let kept = exec("journalctl --quiet --identifier=probe --output=cat; cat /etc/machine-id").succeeds();
+            assert_eq!(kept.stdout, format!("kept\n{id}"), "{name}");
+            machine.stop(&unit);
+            assert_eq!(machine.show(&unit, "Result"), "success", "{name}");
+        }
+    }
 }
