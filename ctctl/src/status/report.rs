@@ -104,8 +104,7 @@ impl Report {
         let by_init = || configs.is_some() && journal::says_that_init_ended(&invocation);
         let last_exit = Exited::of(&unit, by_init);
         let usage = Usage::of(&unit, group.as_ref());
-        let moment = phase::since(&unit, unit.text("ActiveState"));
-        let summary = summary(&unit, state, moment, last_exit.as_ref(), &waits_for, container);
+        let summary = summary(&unit, state, last_exit.as_ref(), &waits_for, container);
         Ok(Self {
             name: name.to_string(),
             description: unit.text("Description").to_owned(),
@@ -114,7 +113,7 @@ impl Report {
             active_state: unit.text("ActiveState").to_owned(),
             sub_state: unit.text("SubState").to_owned(),
             result: unit.text("Result").to_owned(),
-            since: moment,
+            since: since(&unit),
             pid,
             ready: state.is_up().then_some(matches!(state, Phase::Running | Phase::Frozen)),
             ready_when: container.map(|container| ready_when(&container.ready.when)),
@@ -170,10 +169,14 @@ fn awaited(unit: &Unit, phase: Phase, systemd: &Systemd) -> Vec<Awaited> {
     awaited
 }
 
+/// When it came to be what it is now.
+fn since(unit: &Unit) -> Option<u64> {
+    phase::since(unit, unit.text("ActiveState"))
+}
+
 fn summary(
     unit: &Unit,
     phase: Phase,
-    since: Option<u64>,
     exited: Option<&Exited>,
     awaited: &[Awaited],
     container: Option<&Container>,
@@ -184,7 +187,7 @@ fn summary(
     let facts = Facts {
         phase,
         sub: unit.text("SubState"),
-        since,
+        since: since(unit),
         ended: ended.as_deref(),
         waits_for: &waits_for,
         ready: container.map(|container| &container.ready.when),
