@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Does a container of runc's go on where it was, by CRIU, and is it refused what CRIU cannot take along?
+//! Does a container of runc's go on where it was, by CRIU? What CRIU cannot take along, and that it is refused, is in
+//! `machine/checkpoint.rs`.
 
 use ct_tests::{System, VirtualMachine, on_the_virtual_machine};
 
@@ -89,18 +90,5 @@ on_the_virtual_machine! {
         machine.stop("ct@none");
         assert_eq!(machine.show("ct@none", "ExecMainStatus"), "7");
         machine.shell("rm -r /var/lib/ct/none").succeeds();
-    }
-
-    fn what_prints_to_the_journal_is_refused_and_goes_on(machine: &VirtualMachine) {
-        container(machine, "web", "runtime = 'runc'\n", COUNTS, "");
-        machine.daemon_reload();
-        machine.start("ct@web");
-        machine.wait_until(&is_beyond(1));
-        let pid = machine.main_pid("ct@web");
-        let said = machine.run(["ctctl", "checkpoint", "web"]).exits(1).stderr;
-        let want = "web cannot be restored: CRIU has but one end of the journal's stream (log.mode = \"pipe\" and \"none\" can be)";
-        assert!(said.contains(want), "{said}");
-        assert_eq!(machine.main_pid("ct@web"), pid);
-        machine.wait_until(&is_beyond(reached(machine) + 2));
     }
 }
