@@ -88,6 +88,44 @@ on_every_machine! {
         machine.assert_no_leaks(&before);
     }
 
+    /// What it leaves behind lies in a directory of the account's, and may be anybody's work.
+    fn what_a_runtime_says_of_its_container_is_not_taken_on_trust(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        let root = "[root]\npath = \"/srv/rootfs\"\n";
+        machine.container("good", &format!("{root}{SLEEP}"));
+        let cases: [(&str, &str, &str); 11] = [
+            ("words", "echo 12x >pid", "failed: its pid file names no process"),
+            ("negative", "echo -7 >pid", "failed: its pid file names no process"),
+            ("first", "echo 1 >pid", "failed: its pid file names no process"),
+            ("gone", "sh -c 'echo $$' >pid", "of its pid file is not the container's init"),
+            ("foreign", "systemctl show --value --property=MainPID ct@good >pid", "of its pid file is not the container's init"),
+            // As of a runtime with a process of its own that stays: PID 1 would not get to know how init ends.
+            ("monitor", "sh -c 'sleep 1000 & echo $! >new; mv new pid; wait' & until test -e pid; do sleep 0.01; done", "of its pid file is not the container's init"),
+            ("outside", "sleep 1000 & echo $! >pid", "is not in /ct.slice/ct@outside.service/payload"),
+            ("pipe", "mkfifo pid", "failed: it left no pid file: not a regular file"),
+            ("link", "echo 7 >/run/seven; ln -s /run/seven pid", "failed: it left no pid file: too many levels of symbolic links"),
+            ("loud", "head -c 3000000 /dev/zero | tr '\\0' x >log; exit 1", "/usr/local/bin/loud failed: xxx"),
+            ("coloured", "printf 'first\\n\\033[31mred\\007\\n' >log; exit 1", "/usr/local/bin/coloured failed:  [31mred "),
+        ];
+        for (name, script, _) in &cases {
+            let runtime = format!("/usr/local/bin/{name}");
+            machine.write_file(&runtime, 0o755, format!("#!/bin/sh\ncd \"$XDG_RUNTIME_DIR\"\n{script}\n"));
+            machine.container(name, &format!("runtime = {runtime:?}\n{root}writable = \"no\"\n{SLEEP}"));
+        }
+        machine.daemon_reload();
+        machine.start("ct@good");
+        let good = machine.main_pid("ct@good");
+        let before = machine.leaks();
+        for (name, _, message) in &cases {
+            let lines = fails(machine, name, 70);
+            assert!(lines.iter().all(|line| line.contains(message) && line.len() < 600), "{name}: {lines:?} should say {message}");
+            assert_eq!(lines.len(), 1, "{name}: {lines:?}");
+        }
+        machine.run(["systemctl", "reset-failed"]).succeeds();
+        machine.assert_no_leaks(&before);
+        assert_eq!(machine.main_pid("ct@good"), good);
+    }
+
     fn the_journal_has_fields_to_search_by(machine: &Machine) {
         machine.container("web", &format!("[root]\npath = \"/srv/nowhere\"\n{SLEEP}"));
         machine.daemon_reload();
