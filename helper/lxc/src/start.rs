@@ -2,8 +2,6 @@
 //! `ct-lxc start`: the monitor of a container. It ends as the container's init has.
 
 use std::ffi::{CStr, CString};
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, raise};
@@ -27,7 +25,7 @@ enum End {
 pub(crate) fn start(arguments: &Arguments) -> Result<i32, String> {
     liblxc::default_sigpipe();
     locks::keep_to(&arguments.path("state")?)?;
-    let (name, ran) = (arguments.text("name")?, arguments.path("ran")?);
+    let (name, unstarted) = (arguments.text("name")?, arguments.path("unstarted")?);
     let process = Process::of_config(&arguments.path("config")?)?;
     let library = Liblxc::load()?;
     library.log_to(&arguments.text("log")?, &name)?;
@@ -46,9 +44,8 @@ pub(crate) fn start(arguments: &Arguments) -> Result<i32, String> {
         argv.splice(0..0, TAKES_TERMINAL.map(CStr::to_owned));
     }
     let error_num = container.start(&argv).ok_or("LXC did not start the container")?;
-    // Whoever waits for the container finds it ended, and shall not take that for a start that failed.
-    let options = OpenOptions::new().write(true).create_new(true).mode(0o400).clone();
-    options.open(&ran).map_err(|error| format!("cannot make {}: {error}", ran.display()))?;
+    // Whoever waits for the container finds it ended, and shall not take that for a start that failed. Later nobody looks.
+    let _ = std::fs::remove_file(&unstarted);
     match end(error_num) {
         End::Exited(status) => Ok(status),
         End::Killed(number) => Ok(die_of(number)),

@@ -66,10 +66,11 @@ impl Family for Lxc {
     }
 
     fn start(&self, call: &Call<'_>, cgroup: &UnitCgroup, streams: Streams) -> Result<i32, Error> {
-        let ran = call.places.state.join("ran");
+        let unstarted = call.places.state.join("unstarted");
+        mark(&unstarted)?;
         let mut command = program(call, "start");
         command.arg(option("config", &call.places.bundle.join("config.json")));
-        command.arg(option("log", &call.log())).arg(option("ran", &ran));
+        command.arg(option("log", &call.log())).arg(option("unstarted", &unstarted));
         let (spec, account) = (read_spec(call.places)?, call.account);
         network::leave(&mut command, &spec, account)?;
         let socket = streams.console_socket.clone();
@@ -89,7 +90,7 @@ impl Family for Lxc {
         let path = call.path.display();
         let monitor = monitor::spawn(command)
             .map_err(|e| Error::system(format!("execute {path} as {}", account.name), e))?;
-        if monitor::wait_until_it_runs(monitor, cgroup, &ran)? {
+        if monitor::wait_until_it_runs(monitor, cgroup, &unstarted)? {
             return Ok(monitor);
         }
         let said = read_untrusted(&call.log()).ok().and_then(|text| first_error(&text));
@@ -153,6 +154,13 @@ fn read_spec(places: &Places) -> Result<Spec, Error> {
     let failed = |e: std::io::Error| Error::system(format!("read {}", path.display()), e);
     let text = std::fs::read(&path).map_err(failed)?;
     serde_json::from_slice(&text).map_err(|e| failed(e.into()))
+}
+
+/// Leaves a file that the monitor removes when there was a container. At its end a new one could not be made on a full /run,
+/// nor by an account while PID 1 has closed the directory to it, and the container's own end would be lost.
+fn mark(path: &Path) -> Result<(), Error> {
+    let options = OpenOptions::new().write(true).create_new(true).mode(0o400).clone();
+    options.open(path).map(drop).map_err(|e| Error::system(format!("create {}", path.display()), e))
 }
 
 /// Writes a file that only the account can read.

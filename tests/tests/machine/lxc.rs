@@ -2,6 +2,7 @@
 //! `runtime = "lxc"`: is a container of LXC's a unit like all others, with the monitor as its main process?
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod ends;
 mod system;
 
 use std::path::PathBuf;

@@ -46,12 +46,12 @@ pub(super) fn spawn(mut command: Command) -> io::Result<i32> {
 }
 
 /// Whether the container runs or has run, or was never started.
-pub(super) fn wait_until_it_runs(monitor: i32, cgroup: &UnitCgroup, ran: &Path) -> Result<bool, Error> {
+pub(super) fn wait_until_it_runs(monitor: i32, cgroup: &UnitCgroup, unstarted: &Path) -> Result<bool, Error> {
     let failed = |e| Error::system("wait for LXC", e);
     let pidfd = sys::pidfd_open(monitor).map_err(failed)?;
     loop {
         if sys::ends_within(&pidfd, LOOK_EVERY).map_err(failed)? {
-            return Ok(ran.exists());
+            return Ok(!unstarted.exists());
         }
         if Lxc.init_of(monitor, cgroup).is_some_and(has_executed) {
             return Ok(true);
