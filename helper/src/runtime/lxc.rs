@@ -7,6 +7,7 @@
 //! rendered from the same assembled specification that the OCI runtimes get as config.json, which is written too: the
 //! command and its environment are read there.
 
+mod binds;
 mod config;
 mod entries;
 mod monitor;
@@ -57,7 +58,9 @@ impl Family for Lxc {
         let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
         let profile = seccomp.map(seccomp::render).transpose()?;
         let profile_path = profile.is_some().then(|| places.bundle.join("seccomp"));
-        let config = config::render(spec, profile_path.as_deref())?;
+        let mut prepared = spec.clone();
+        binds::prepare(&mut prepared, run_of(places))?;
+        let config = config::render(&prepared, profile_path.as_deref())?;
         if let (Some(text), Some(path)) = (&profile, &profile_path) {
             write(path, text, account)?;
         }
@@ -130,8 +133,7 @@ impl Family for Lxc {
 /// be able to enter.
 fn program(call: &Call<'_>, verb: &str) -> Command {
     let mut command = call.program();
-    let path = call.places.bundle.parent().unwrap_or(Path::new("/"));
-    command.arg(verb).arg(option("state", &call.places.state)).arg(option("path", path));
+    command.arg(verb).arg(option("state", &call.places.state)).arg(option("path", run_of(call.places)));
     command.arg(option("name", Path::new(&call.places.id)));
     command.arg(option("lxc-config", &config_path(call.places)));
     command
@@ -142,6 +144,11 @@ fn option(key: &str, value: &Path) -> std::ffi::OsString {
     let mut option = std::ffi::OsString::from(format!("--{key}="));
     option.push(value);
     option
+}
+
+/// `/run/ct/NAME`
+fn run_of(places: &Places) -> &Path {
+    places.bundle.parent().unwrap_or(Path::new("/"))
 }
 
 fn config_path(places: &Places) -> PathBuf {

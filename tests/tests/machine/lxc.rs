@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod ends;
+mod mounts;
 mod system;
 
 use std::path::PathBuf;
@@ -22,6 +23,13 @@ const IDLE: &str = "trap 'exit 0' TERM; echo up; sleep 1000 & wait";
 fn prepare(machine: &Machine) {
     machine.busybox_rootfs("/srv/rootfs");
     machine.start("ct.slice");
+}
+
+/// An account of its own, with subordinate ids.
+fn account(machine: &Machine) {
+    machine
+        .shell("useradd --system --no-create-home ct-web && echo ct-web:300000:65536 | tee /etc/subuid >/etc/subgid")
+        .succeeds();
 }
 
 /// The container's init: LXC's monitor is its parent.
@@ -324,7 +332,7 @@ ldd /usr/libexec/ct/ct-lxc | awk '/=>/ { print $3 }' | xargs -I{} cp -L {} lib/x
 
     fn the_monitor_of_an_account_is_not_reached_either(machine: &Machine) {
         prepare(machine);
-        machine.shell("useradd --system --no-create-home ct-web && echo ct-web:300000:65536 | tee /etc/subuid >/etc/subgid").succeeds();
+        account(machine);
         machine.container("web", &container(IDLE, "user = \"ct-web\""));
         machine.daemon_reload();
         machine.start("ct@web");

@@ -31,6 +31,9 @@ const UNKNOWN: [&str; 11] = [
     "rrw",
 ];
 
+/// Words of LXC's own in the options of a mount, which mean nothing to the others.
+const OF_LXC_ALONE: [&str; 5] = ["optional", "relative", "create=", "idmap=", "remount"];
+
 /// The usual file systems and the config's own, then what of /proc and /sys is hidden.
 pub(super) fn render(lines: &mut Lines, spec: &Spec, linux: &Linux) -> Result<(), Error> {
     lines.plain("lxc.autodev", "1")?;
@@ -78,7 +81,7 @@ pub(super) fn render(lines: &mut Lines, spec: &Spec, linux: &Linux) -> Result<()
     Ok(())
 }
 
-fn has(mount: &Mount, option: &str) -> bool {
+pub(super) fn has(mount: &Mount, option: &str) -> bool {
     mount.options().iter().flatten().any(|known| known == option)
 }
 
@@ -96,6 +99,9 @@ fn entry(mount: &Mount) -> Result<String, Error> {
             "rro" => options.push("ro"),
             known if UNKNOWN.contains(&known) => {
                 return Err(refused(mount, &format!("LXC does not know the option {known:?}")));
+            }
+            own if OF_LXC_ALONE.iter().any(|word| own.starts_with(word)) => {
+                return Err(refused(mount, &format!("the option {own:?} is one of LXC's own")));
             }
             other => options.push(other),
         }
@@ -116,7 +122,7 @@ fn entry(mount: &Mount) -> Result<String, Error> {
     Ok(line)
 }
 
-fn is_bind(mount: &Mount) -> bool {
+pub(super) fn is_bind(mount: &Mount) -> bool {
     has(mount, "bind") || has(mount, "rbind")
 }
 
@@ -186,6 +192,10 @@ mod tests {
     #[test]
     fn what_lxc_cannot_do_is_refused() {
         assert!(entry(&mount("/etc", "/a", &["bind", "tmpcopyup"])).is_err());
+        for own in ["optional", "relative", "create=file", "idmap=container", "remount"] {
+            let refused = entry(&mount("/etc", "/a", &["bind", own])).unwrap_err();
+            assert!(refused.to_string().contains("one of LXC's own"), "{refused}");
+        }
         assert!(entry(&mount("#x", "/a", &[])).unwrap_err().to_string().contains("comment"));
         assert!(entry(&mount("/etc", "/", &["bind"])).is_err());
         assert!(entry(&mount(&format!("/{}", "x".repeat(5000)), "/a", &["bind"])).is_err());

@@ -3,14 +3,7 @@
 
 use ct_tests::{Machine, on_every_machine};
 
-use super::{IDLE, container, prepare};
-
-/// An account of its own, with subordinate ids.
-fn account(machine: &Machine) {
-    machine
-        .shell("useradd --system ct-web && echo ct-web:300000:65536 | tee /etc/subuid >/etc/subgid")
-        .succeeds();
-}
+use super::{IDLE, account, container, prepare};
 
 on_every_machine! {
     /// Before it executes anything else PID 1 gives /run/ct/NAME its mode back, by which no account gets in.
