@@ -16,6 +16,25 @@ const SONAME: &str = "liblxc.so.1";
 /// The oldest version that has been tried.
 const OLDEST: u32 = 5;
 
+/// Signals that are this process's own affair: its faults, its children, being stopped, and what LXC does
+/// not pass on.
+const KEPT: [c_int; 14] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+    libc::SIGSYS,
+    libc::SIGCHLD,
+    libc::SIGCONT,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGPIPE,
+    libc::SIGWINCH,
+];
+
 /// Functions that are not called from here.
 type Skipped<const COUNT: usize> = [*const c_void; COUNT];
 
@@ -247,6 +266,26 @@ unsafe extern "C" fn enter(payload: *mut c_void) -> c_int {
 pub(crate) fn default_sigpipe() {
     // SAFETY: no handler is installed.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// Has a signal do again what the kernel does by itself, as Rust's own handlers of SIGSEGV and SIGBUS do not.
+pub(crate) fn default_action(signal: c_int) {
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Has a signal that LXC would pass on do nothing where LXC does not, before it takes them from a descriptor and when it no
+/// longer does. A handler and not SIG_IGN: execve(2) puts the default back for init.
+pub(crate) fn outlive_signals() {
+    extern "C" fn nothing(_signal: c_int) {}
+    for signal in 1..=libc::SIGRTMAX() {
+        if !KEPT.contains(&signal) {
+            let handler = nothing as extern "C" fn(c_int) as libc::sighandler_t;
+            // SAFETY: the handler does nothing, hence nothing that a handler may not do. For SIGKILL, SIGSTOP and the C
+            // library's own signals the call fails.
+            unsafe { libc::signal(signal, handler) };
+        }
+    }
 }
 
 /// Has execve(2) close all descriptors but the standard ones.

@@ -43,6 +43,7 @@ pub(crate) fn start(arguments: &Arguments) -> Result<i32, String> {
         // Init has to take it for itself.
         argv.splice(0..0, TAKES_TERMINAL.map(CStr::to_owned));
     }
+    liblxc::outlive_signals();
     let error_num = container.start(&argv).ok_or("LXC did not start the container")?;
     // Whoever waits for the container finds it ended, and shall not take that for a start that failed. Later nobody looks.
     let _ = std::fs::remove_file(&unstarted);
@@ -67,6 +68,7 @@ fn end(error_num: i32) -> End {
 fn die_of(number: i32) -> i32 {
     // Init's core is enough.
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    liblxc::default_action(number);
     if let Ok(signal) = number.try_into() {
         let mut set = SigSet::empty();
         set.add(signal);

@@ -67,17 +67,19 @@ __attribute__((constructor)) static void intrude(void) {
 }
 "#;
 
-/// A library of C's.
-fn library(source: &str) -> Vec<u8> {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("intruder-{:?}", std::thread::current().id()));
+/// What the C compiler makes of this with these options.
+fn compiled(source: &str, options: &[&str]) -> Vec<u8> {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
+        "compiled-{}-{:?}",
+        std::process::id(),
+        std::thread::current().id()
+    ));
     std::fs::create_dir_all(&directory).unwrap();
-    let (code, library) = (directory.join("intruder.c"), directory.join("intruder.so"));
+    let (code, output) = (directory.join("source.c"), directory.join("output"));
     std::fs::write(&code, source).unwrap();
-    let built =
-        Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&code).status().unwrap();
+    let built = Command::new("cc").args(options).arg("-o").arg(&output).arg(&code).status().unwrap();
     assert!(built.success(), "cc: {built}");
-    let read = std::fs::read(&library).unwrap();
+    let read = std::fs::read(&output).unwrap();
     std::fs::remove_dir_all(&directory).unwrap();
     read
 }
@@ -255,7 +257,7 @@ echo x >/proc/sys/kernel/hostname && echo /proc is writable; mkdir /sys/fs/cgrou
     /// CVE-2019-5736: a command that is the program which enters the container, over again with the container's libraries.
     fn nothing_inside_writes_to_a_program_of_the_hosts(machine: &Machine) {
         prepare(machine);
-        machine.write_file("/srv/rootfs/intruder.so", 0o755, library(INTRUDER));
+        machine.write_file("/srv/rootfs/intruder.so", 0o755, compiled(INTRUDER, &["-shared", "-fPIC"]));
         machine.write_file("/srv/rootfs/etc/ld.so.preload", 0o644, "/intruder.so\n");
         machine.write_file("/srv/rootfs/again", 0o755, "#!/proc/self/exe\n");
         let libraries = "cd /srv/rootfs && mkdir -p lib64 lib/x86_64-linux-gnu /srv/n && chmod 777 /srv/n
