@@ -166,7 +166,7 @@ impl Console<'_> {
 
     fn pause(&mut self) -> Result<Option<Status>, Error> {
         match waiting::pause(&self.seat.signals, PAUSE) {
-            Some(Signal::SIGTSTP) => self.seat.suspend().map(|()| None),
+            Some(Signal::SIGTSTP) => Ok(self.seat.suspend()?.map(by)),
             signal => Ok(signal.map(by)),
         }
     }
@@ -185,7 +185,11 @@ impl Console<'_> {
             self.bare = waiting.bare;
             match next {
                 Next::Connect => return Ok(None),
-                Next::Interrupted(Signal::SIGTSTP) => self.seat.suspend()?,
+                Next::Interrupted(Signal::SIGTSTP) => {
+                    if let Some(signal) = self.seat.suspend()? {
+                        return Ok(Some(by(signal)));
+                    }
+                }
                 Next::Interrupted(signal) => return Ok(Some(by(signal))),
                 Next::NoConsole => return Err(self.no_console()),
                 Next::Abandoned => {

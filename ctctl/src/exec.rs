@@ -92,7 +92,7 @@ fn run(arguments: &ExecArguments, context: &Context) -> Result<Status, Error> {
         return Err(Error::failed("not permitted: exec takes root"));
     }
     // Before the connection to systemd, which has threads.
-    let signals = Signals::catch(PASSED_ON.into_iter().chain([Signal::SIGWINCH]))?;
+    let signals = Signals::catch(PASSED_ON.into_iter().chain([Signal::SIGWINCH, Signal::SIGCONT]))?;
     let name = resolve(&arguments.name, context)?;
     let systemd = context.systemd()?;
     let unit_name = name.unit().to_string();

@@ -7,12 +7,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, Once, PoisonError};
 
 use ct_channel::message::Size;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{getpgrp, getpid, tcgetpgrp};
 use rustix::fs::{FileType, fstat, major, minor};
 use rustix::termios::{
     LocalModes, OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
 use crate::error::Error;
+use crate::signals::Signals;
 
 /// What the terminal was before; also for the panic hook, since a release build does not unwind.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
@@ -66,10 +69,38 @@ impl Drop for RawTerminal {
 }
 
 fn restore() {
-    if let Some(before) = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    let before = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // In the background it is the shell's already, and whoever changes it is stopped.
+    if let Some(before) = before.filter(|_| !is_in_background()) {
         // Now, and not when all is written: a terminal that is held (Ctrl-S) would hold us, too.
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
     }
+}
+
+/// Before the terminal is changed: waits until a shell gives it to us, stopped as whoever changes it from the background
+/// (SIGTTOU, see termios(3)). A signal that came meanwhile and means the end is returned: taken from a descriptor, it would
+/// not end one who is stopped again and again. SIGCONT must be among `signals`.
+pub fn wait_for_foreground(signals: &Signals) -> Option<Signal> {
+    let mut was_stopped = true;
+    while is_in_background() {
+        let come: Vec<Signal> = std::iter::from_fn(|| signals.next()).collect();
+        let is_end =
+            |signal: &&Signal| !matches!(signal, Signal::SIGCONT | Signal::SIGTSTP | Signal::SIGWINCH);
+        if let Some(end) = come.iter().find(is_end) {
+            return Some(*end);
+        }
+        // One without a shell (an orphaned process group) is not stopped. What it does to the terminal is refused.
+        if !was_stopped && !come.contains(&Signal::SIGCONT) {
+            return None;
+        }
+        was_stopped = kill(getpid(), Signal::SIGTTOU).is_err();
+    }
+    None
+}
+
+/// Whether standard input is the terminal of our session, and is not ours now.
+fn is_in_background() -> bool {
+    tcgetpgrp(std::io::stdin()).is_ok_and(|foreground| foreground != getpgrp())
 }
 
 /// Whether our own output is read by a terminal.

@@ -91,10 +91,10 @@ impl Session {
     ) -> Result<Status, Error> {
         let mut raw = None;
         if has_terminal {
-            self.send_request(request, &[])?;
             if is_interactive {
-                raw = RawTerminal::enter()?;
+                raw = self.enter_terminal()?;
             }
+            self.send_request(request, &[])?;
         } else {
             self.connect(request, is_interactive)?;
         }
@@ -125,6 +125,14 @@ impl Session {
             Some(Event::Terminal | Event::Started(_)) | None => {
                 Err(Error::failed(format!("ct-helper is gone ({ended}), and the command with it")))
             }
+        }
+    }
+
+    /// The caller's terminal, as soon as it is ours.
+    fn enter_terminal(&self) -> Result<Option<RawTerminal>, Error> {
+        match pty::wait_for_foreground(&self.signals) {
+            Some(signal) => Err(Error::failed(format!("interrupted by {signal} before it ran"))),
+            None => RawTerminal::enter(),
         }
     }
 
@@ -203,8 +211,11 @@ impl Session {
     }
 
     fn pass_on(&self, signal: Signal) {
-        if signal == Signal::SIGWINCH {
-            return self.resize();
+        match signal {
+            Signal::SIGWINCH => return self.resize(),
+            // We were stopped; it was not.
+            Signal::SIGCONT => return,
+            _ => {}
         }
         // It may have ended; then that is told next.
         let _ = self.channel.send(&Order::Signal(signal as i32), &[]);

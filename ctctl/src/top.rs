@@ -18,7 +18,7 @@ use crate::exit::Status;
 use crate::jobs::parse_time;
 use crate::names::resolve_all;
 use crate::output::print;
-use crate::pty::{self, RawTerminal, is_stdout_a_terminal};
+use crate::pty::{self, RawTerminal, is_stdout_a_terminal, wait_for_foreground};
 use crate::signals::Signals;
 use crate::stats::table;
 use crate::usage::{Sample, Usage};
@@ -72,11 +72,16 @@ pub fn top(arguments: &TopArguments, context: &Context) -> Result<Status, Error>
         return once(arguments, context);
     }
     // Before the threads of the connection, which would otherwise be killed by them, and we with them.
-    let signals = Signals::catch([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGWINCH])?;
+    let others = [Signal::SIGWINCH, Signal::SIGCONT];
+    let signals =
+        Signals::catch([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().chain(others))?;
     let names = resolve_all(&arguments.names, context)?;
     let mut before = Sample::take(&names, context)?;
     let mut usage = before.since(&before);
     let mut order = arguments.sort;
+    if wait_for_foreground(&signals).is_some() {
+        return Ok(Status::Done);
+    }
     let screen = Screen::enter()?;
     let mut next = Instant::now() + arguments.interval;
     loop {
@@ -200,7 +205,7 @@ fn wait(signals: &Signals, keys: bool, next: Instant) -> Result<Event, Error> {
         }
         let has_key = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
         match signals.next() {
-            Some(Signal::SIGWINCH) => return Ok(Event::Draw),
+            Some(Signal::SIGWINCH | Signal::SIGCONT) => return Ok(Event::Draw),
             Some(_) => return Ok(Event::Quit),
             None => {}
         }

@@ -141,23 +141,19 @@ impl Attachment<'_> {
 
     fn take_signals(&mut self) -> Result<(), Error> {
         while let Some(signal) = self.seat.signals.next() {
-            match signal {
-                Signal::SIGWINCH => self.resize(),
-                Signal::SIGTSTP => {
-                    self.seat.suspend()?;
-                    self.resize();
-                }
+            let end = match signal {
+                Signal::SIGWINCH => None,
+                Signal::SIGTSTP => self.seat.suspend()?,
                 // Whoever stopped us, a shell, has the terminal as it wants it.
-                Signal::SIGCONT if self.seat.is_raw() => {
-                    self.seat.enter_terminal()?;
-                    self.resize();
-                }
-                Signal::SIGCONT => {}
-                ending => {
-                    self.outcome = Some(Ok(Outcome::Interrupted(ending)));
-                    return Ok(());
-                }
+                Signal::SIGCONT if self.seat.is_raw() => self.seat.enter_terminal()?,
+                Signal::SIGCONT => continue,
+                ending => Some(ending),
+            };
+            if let Some(signal) = end {
+                self.outcome = Some(Ok(Outcome::Interrupted(signal)));
+                break;
             }
+            self.resize();
         }
         Ok(())
     }
@@ -279,8 +275,12 @@ impl Attachment<'_> {
         }
         self.alarm = None;
         self.hello = Some(hello);
-        if hello.has_terminal && !self.seat.is_raw() {
-            self.seat.enter_terminal()?;
+        if hello.has_terminal
+            && !self.seat.is_raw()
+            && let Some(signal) = self.seat.enter_terminal()?
+        {
+            self.outcome = Some(Ok(Outcome::Interrupted(signal)));
+            return Ok(());
         }
         self.seat.announce(hello.has_terminal);
         if !hello.has_input && self.seat.mode != Mode::ReadOnly {

@@ -12,7 +12,7 @@ use nix::unistd::getpid;
 use super::keyboard::Keyboard;
 use super::screen::{Item, Screen};
 use crate::error::Error;
-use crate::pty::RawTerminal;
+use crate::pty::{RawTerminal, wait_for_foreground};
 use crate::signals::Signals;
 
 /// How long what was printed before the end may take to be shown.
@@ -75,22 +75,26 @@ impl Seat {
         self.raw = None;
     }
 
-    /// The terminal stands for that of the container.
-    pub(super) fn enter_terminal(&mut self) -> Result<(), Error> {
+    /// The terminal stands for that of the container; or a signal that means the end has come while it was not ours.
+    pub(super) fn enter_terminal(&mut self) -> Result<Option<Signal>, Error> {
+        let end = wait_for_foreground(&self.signals);
         self.raw = None;
+        if end.is_some() {
+            return Ok(end);
+        }
         self.raw = match self.mode {
             Mode::ReadOnly => RawTerminal::enter_to_watch()?,
             Mode::Write | Mode::Shared => RawTerminal::enter()?,
         };
-        Ok(())
+        Ok(None)
     }
 
-    /// Stops as a shell has it, and goes on when it says so.
-    pub(super) fn suspend(&mut self) -> Result<(), Error> {
+    /// Stops as a shell has it, and goes on when it says so; or a signal that means the end has come before that.
+    pub(super) fn suspend(&mut self) -> Result<Option<Signal>, Error> {
         let was_raw = self.raw.take().is_some();
         // As the signal would have done, had it not been caught.
         kill(getpid(), Signal::SIGSTOP).map_err(|e| Error::system("kill", e))?;
-        if was_raw { self.enter_terminal() } else { Ok(()) }
+        if was_raw { self.enter_terminal() } else { Ok(None) }
     }
 
     /// Whether the terminal stands for that of the container.

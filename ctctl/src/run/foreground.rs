@@ -26,7 +26,7 @@ pub(super) struct Asked<'a> {
 
 /// Takes the signals that are for the command.
 pub(super) fn catch_signals() -> Result<Signals, Error> {
-    Signals::catch(PASSED_ON.into_iter().chain([Signal::SIGWINCH]))
+    Signals::catch(PASSED_ON.into_iter().chain([Signal::SIGWINCH, Signal::SIGCONT]))
 }
 
 /// Runs it to its end.

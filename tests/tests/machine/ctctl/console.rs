@@ -258,4 +258,54 @@ on_every_machine! {
             assert_eq!(terminal.modes(), modes, "{way}");
         }
     }
+
+    fn what_a_shell_has_stopped_ends_by_a_signal(machine: &Machine) {
+        started(machine);
+        let prompt = "PS1='rea''dy> '\r";
+        // Typed into a shell that has jobs; what is stopped is one, and `kill` has it go on, too.
+        let ends = |terminal: &Terminal, prompts: usize| {
+            terminal.type_in("kill %1\r");
+            machine.wait_until("! pgrep -x ctctl");
+            machine.wait_until_true(|| terminal.shown().matches("ready> ").count() > prompts);
+        };
+        let shell = || {
+            let terminal = Terminal::new(33, 77);
+            let running = machine.command(["bash", "--norc", "-i"]).on(&terminal).spawn();
+            terminal.type_in(prompt);
+            terminal.wait_for("ready> ");
+            (terminal, running)
+        };
+        let is_stopped = "grep -q 'State:.T' /proc/$(pgrep -x ctctl)/status";
+        for signal in ["TSTP", "STOP"] {
+            let (terminal, running) = shell();
+            terminal.type_in("ctctl console web\r");
+            machine.wait_until_true(|| !terminal.modes().contains("ISIG"));
+            machine.shell(&format!("kill -{signal} $(pgrep -x ctctl)")).succeeds();
+            machine.wait_until(is_stopped);
+            machine.wait_until_true(|| terminal.shown().matches("ready> ").count() > 1);
+            ends(&terminal, 2);
+            assert!(terminal.modes().contains("ISIG"), "{signal}: it is the shell's");
+            drop((terminal, running));
+        }
+        // One that was begun in the background is stopped before it has the terminal; and has it as soon as it may.
+        for command in ["ctctl console web", "ctctl exec -it web sleep 1000"] {
+            let (terminal, running) = shell();
+            terminal.type_in(format!("{command} &\r"));
+            machine.wait_until(is_stopped);
+            machine.wait_until_true(|| terminal.shown().matches("ready> ").count() > 1);
+            ends(&terminal, 2);
+            drop((terminal, running));
+        }
+        let (terminal, running) = shell();
+        terminal.type_in("ctctl console web &\r");
+        machine.wait_until(is_stopped);
+        terminal.type_in("fg\r");
+        terminal.wait_for("web: attached");
+        terminal.type_in("echo go''es\r");
+        terminal.wait_for("goes\r\n");
+        terminal.type_in(DETACH);
+        terminal.wait_for("web: detached");
+        terminal.type_in("exit\r");
+        running.wait().succeeds();
+    }
 }
