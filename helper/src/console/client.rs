@@ -280,6 +280,12 @@ impl Client {
         self.say_now();
     }
 
+    /// How much is kept for it beside the ring, in bytes.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        Decoder::BOUND + self.unread.capacity() + self.input.capacity() + self.out.capacity()
+    }
+
     /// Sends what is to be sent, as far as it goes.
     pub(super) fn say_now(&mut self) {
         let _ = setsockopt(&self.stream, sockopt::SndBuf, &LAST_BUFFER);

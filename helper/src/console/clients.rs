@@ -14,6 +14,9 @@ use super::peer::Peer;
 use super::ring::Ring;
 use super::source::Source;
 
+#[cfg(test)]
+mod tests;
+
 /// More than these are turned away.
 const MOST: usize = 4000;
 /// How many frames are sent before the terminal has its turn.
@@ -25,10 +28,14 @@ pub(super) const LAST_MOMENTS: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     all: BTreeMap<u64, Client>,
-    /// Those that may have something to say, and those whose sockets may have room: of a thousand that keep still nobody
-    /// has to be asked.
+    /// Those that may have something to say, and those whose sockets may have room for what there may be for them: of
+    /// thousands that keep still nobody has to be asked.
     talking: BTreeSet<u64>,
     open: BTreeSet<u64>,
+    /// Those whose sockets may have room, and who have everything.
+    idle: BTreeSet<u64>,
+    /// How much had been printed when they had it.
+    seen: u64,
     /// The one that had the last turn.
     last: u64,
     /// The container takes no more input for now.
@@ -68,6 +75,7 @@ impl Clients {
         self.all.remove(&number);
         self.talking.remove(&number);
         self.open.remove(&number);
+        self.idle.remove(&number);
     }
 
     /// Takes note of an event.
@@ -102,6 +110,8 @@ impl Clients {
         let talking: Vec<u64> = self.talking.iter().copied().collect();
         for number in talking {
             let heard = self.hear_one(number, ring, source);
+            // It may be answered.
+            self.open.insert(number);
             match self.all.get(&number) {
                 Some(client) if heard.is_ok() && !client.is_to_be_forgotten() => {
                     is_more |= client.is_behind();
@@ -159,24 +169,34 @@ impl Clients {
         for client in self.all.values_mut().filter(|client| matches!(client.state, State::In(_))) {
             client.tell_size(size);
         }
+        self.open.append(&mut self.idle);
     }
 
-    /// Sends to those who take it, for one turn; whether there are more who would.
+    /// Sends to those who take it, for one turn; whether there may be more who would.
     pub(super) fn serve(&mut self, ring: &Ring) -> bool {
+        if std::mem::replace(&mut self.seen, ring.written()) != ring.written() {
+            self.open.append(&mut self.idle);
+        }
         let first = self.last + 1;
         let all = self.open.range(first..).chain(self.open.range(..first));
         let turn: Vec<u64> = all.copied().take(TURN).collect();
         for number in turn {
             self.last = number;
-            let Some(client) = self.all.get_mut(&number) else { continue };
+            let Some(client) = self.all.get_mut(&number) else {
+                self.open.remove(&number);
+                continue;
+            };
             let served = if client.can_be_served(ring) { client.serve(ring) } else { Ok(()) };
             if served.is_err() || client.is_done() {
                 self.remove(number);
-            } else if !client.can_be_served(ring) && !client.is_idle(ring) {
+            } else if !client.can_be_served(ring) {
                 self.open.remove(&number);
+                if client.is_idle(ring) {
+                    self.idle.insert(number);
+                }
             }
         }
-        self.open.iter().filter_map(|number| self.all.get(number)).any(|client| client.can_be_served(ring))
+        !self.open.is_empty()
     }
 
     /// Drops those for whom there has been something for too long.
@@ -260,5 +280,11 @@ impl Clients {
     /// Hangs up on everybody without a word: the service will be back, and they will too.
     pub(super) fn hang_up(&mut self) {
         *self = Self::default();
+    }
+
+    /// How much is kept for all of them beside the ring, in bytes.
+    #[cfg(test)]
+    fn kept(&self) -> usize {
+        self.all.values().map(Client::kept).sum()
     }
 }

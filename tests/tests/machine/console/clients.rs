@@ -231,6 +231,36 @@ on_every_machine! {
         assert_eq!(client.hear(), Heard::Closed);
     }
 
+    fn who_has_not_said_hello_in_time_is_dropped(machine: &Machine) {
+        start(machine, ANSWERS);
+        let (mut quiet, _) = machine.attach("web", Mode::Write, None);
+        let mut hello = Vec::new();
+        ClientFrame::hello(Mode::ReadOnly, None).encode(&mut hello);
+        let begun = [&[][..], &hello[..7], &[1, 0, 0, 1, 0]];
+        let mut clients = begun.map(|bytes| {
+            let mut client = machine.console_client("web");
+            client.say_bytes(bytes);
+            client
+        });
+        // The last one says something all the time, and it never becomes a frame.
+        let [.., busy] = &mut clients;
+        let end = (0..600).find_map(|_| {
+            busy.say_bytes(b"x");
+            busy.hear_within(Duration::from_millis(100))
+        });
+        let dropped = Heard::Frame(ServerFrame::Ended(End::Slow));
+        assert_eq!(end.as_ref(), Some(&dropped));
+        assert_eq!(busy.hear(), Heard::Closed);
+        let [silent, short, _] = &mut clients;
+        for client in [silent, short] {
+            assert_eq!(client.hear(), dropped);
+            assert_eq!(client.hear(), Heard::Closed);
+        }
+        // One that has, may keep still for as long as it likes.
+        type_in(&mut quiet, "a");
+        quiet.hear_until("got a\n");
+    }
+
     fn one_that_says_much_is_heard_in_its_turn(machine: &Machine) {
         start(machine, ANSWERS);
         let service = machine.main_pid("ct-console@web").to_string();

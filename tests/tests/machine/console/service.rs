@@ -61,6 +61,19 @@ const SIZES: &str = r#"use IO::Socket::UNIX;
     my $heard = ""; until ($heard =~ /got last/) { sysread($s, my $part, 65536) or die "closed"; $heard = substr($heard, -20) . $part }
     open my $status, "<", "/proc/$ARGV[0]/status"; print grep { /VmRSS/ } <$status>;"#;
 
+/// As many readers as there is room for, one who writes, and one more; then, when the readers have gone, another one. Prints what
+/// each is told.
+const CROWD: &str = r#"use IO::Socket::UNIX; alarm 250; my @all;
+    sub attach { my $s = IO::Socket::UNIX->new(Peer => "/run/ct/web/console") or die "connect: $!";
+        syswrite($s, pack("CVvCCQ<Q<", 1, 20, 1, $_[0], 0, 0, 0)); my $said = "";
+        while (length $said < 7) { sysread($s, $said, 99, length $said) or die "closed" }
+        my ($kind, $length, $reason) = unpack("CVv", $said); push @all, $s if $kind == 1; $kind == 1 ? 0 : $reason }
+    sub answers { my ($s, $word) = @_; syswrite($s, pack("CV", 2, 1 + length $word) . "$word\r"); my $heard = "";
+        until ($heard =~ /got $word/) { sysread($s, $heard, 65536, length $heard) or die "closed" } print "$word\n" }
+    for (1..3999) { attach(0) and die "$_ is refused" }
+    attach(1) and die "the last is refused"; my $writer = pop @all; print attach(0), "\n"; answers($writer, "full");
+    @all = (); select(undef, undef, undef, 0.1) while attach(0); answers($writer, "again");"#;
+
 /// Connects, says nothing, and prints how many bytes come before the end.
 const CONNECT: &str = r#"use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => "/run/ct/web/console") or die;
     alarm 20; my $count = 0; while (sysread($s, my $part, 999)) { $count += length $part } print $count;"#;
@@ -174,6 +187,30 @@ on_every_machine! {
         let log = machine.journal("ct-console@web");
         assert!(!log.contains("refused process"), "{log}");
         answers(machine, "later");
+    }
+
+    fn four_thousand_may_attach_and_whoever_is_there_is_served(machine: &Machine) {
+        start(machine);
+        let crowd = machine.command(["sh", "-c", "ulimit -n 8192; exec perl -e \"$0\"", CROWD]);
+        let told = crowd.deadline(std::time::Duration::from_secs(300)).run().succeeds().stdout;
+        assert_eq!(told, "5\nfull\nagain\n");
+    }
+
+    fn a_service_that_is_killed_amid_a_handover_costs_no_start(machine: &Machine) {
+        start(machine);
+        for (round, last_moments) in ["", "kill -CONT {};", ""].into_iter().enumerate() {
+            let service = machine.main_pid("ct-console@web").to_string();
+            let socket = machine.shell("stat -c %i /run/ct/web/console").succeeds().stdout;
+            machine.run(["kill", "-STOP", &service]).succeeds();
+            machine.shell("systemctl restart --no-block ct@web").succeeds();
+            // The helper is about to hand over, or waits for the answer.
+            machine.wait_until(&format!("i=$(stat -c %i /run/ct/web/console) && [ $i != {} ]", socket.trim()));
+            let last_moments = last_moments.replace("{}", &service);
+            machine.shell(&format!("{last_moments} kill -KILL {service}")).succeeds();
+            machine.wait_for("ct@web", "ActiveState", "active");
+            answers(machine, &format!("word{round}"));
+        }
+        assert!(!machine.journal("ct@web").contains("does not take the terminal"));
     }
 
     fn a_terminal_that_pid_1_does_not_keep_fails_the_start_with_a_reason(machine: &Machine) {
