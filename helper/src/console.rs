@@ -113,7 +113,11 @@ impl Console {
 
     /// The terminal of a runtime that has ended, and has sent it.
     pub(crate) fn sent(&self, account: &Account) -> Result<OwnedFd, Error> {
-        let failed = |e: io::Error| Error::system("receive the terminal from the runtime", e);
+        let failed = |e: io::Error| {
+            let is_none = e.kind() == io::ErrorKind::WouldBlock;
+            let e = if is_none { io::Error::other("it has sent none") } else { e };
+            Error::system("receive the terminal from the runtime", e)
+        };
         loop {
             // Until it is there, or nobody is left who has connected.
             if let Some(master) = self.accept(account).map_err(failed)? {

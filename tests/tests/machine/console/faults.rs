@@ -33,6 +33,31 @@ const HANG_UP: &str = r#"$SIG{HUP} = "IGNORE"; open my $tty, "+<", "/proc/$ARGV[
 const CLOSES: &str = "trap '' HUP; echo up; exec </dev/null >/dev/null 2>&1; \
     while :; do if [ -e /root/say ]; then cat /root/say >/dev/console && rm /root/say; fi; sleep 0.1; done";
 
+/// A runtime that keeps the terminal to itself, and sends the files of /srv/sends in its place, all in one message.
+const LIAR: &str = r#"#!/usr/bin/perl
+    use IO::Socket::UNIX; use Socket;
+    my ($at) = grep { $ARGV[$_ - 1] eq '--console-socket' } 1..$#ARGV;
+    exec 'crun', @ARGV unless $at;
+    my $to = $ARGV[$at]; $ARGV[$at] = '/run/kept'; unlink '/run/kept';
+    my $kept = IO::Socket::UNIX->new(Local => '/run/kept', Listen => 1) or die;
+    system('crun', @ARGV) == 0 or die;
+    open my $list, '<', '/srv/sends' or die;
+    my @files = map { open my $file, '+<', $_ or die "$_: $!"; $file } split ' ', join '', <$list>;
+    exit unless @files;
+    my $stream = IO::Socket::UNIX->new(Peer => $to) or die;
+    my $parts = pack('PQ', my $name = 'x', 1);
+    my $control = pack('Qiii*', 16 + 4 * @files, SOL_SOCKET, SCM_RIGHTS, map { fileno $_ } @files) . (@files % 2 ? pack('x4') : '');
+    my $message = pack('QQPQPQQ', 0, 0, $parts, 1, $control, length $control, 0);
+    syscall(46, fileno($stream), $message, 0) == 1 or die;"#;
+
+/// Has a terminal do something, and everybody who has it: ioctl(2) with this request and this number.
+const IOCTL: &str = r#"open my $tty, "+<", "/proc/$ARGV[0]/fd/0" or die $!; ioctl($tty, 0 + $ARGV[1], 0 + $ARGV[2]) or die $!;"#;
+/// Nobody may open it any more.
+const TIOCEXCL: [&str; 2] = ["21516", "0"];
+/// Nothing is printed any more, and again.
+const TCOOFF: [&str; 2] = ["21514", "0"];
+const TCOON: [&str; 2] = ["21514", "1"];
+
 on_every_machine! {
     fn a_terminal_that_is_closed_or_hung_up_is_there_again(machine: &Machine) {
         prepare(machine, "web", CLOSES, "");
@@ -77,6 +102,33 @@ on_every_machine! {
         assert_eq!(machine.main_pid("ct@web"), init);
     }
 
+    fn a_terminal_that_is_for_one_alone_or_held_outlives_its_service(machine: &Machine) {
+        prepare(machine, "web", "stty -echo -onlcr; echo up; while read word; do echo got $word; done", "");
+        machine.start("ct@web");
+        let init = machine.main_pid("ct@web").to_string();
+        let ioctl = |[request, number]: [&str; 2]| {
+            machine.run(["perl", "-e", IOCTL, &init, request, number]).succeeds();
+        };
+        let kill = |restarts: &str| {
+            machine.shell("kill -KILL $(systemctl show -P MainPID ct-console@web)").succeeds();
+            machine.wait_for("ct-console@web", "NRestarts", restarts);
+        };
+        ioctl(TIOCEXCL);
+        kill("1");
+        let (mut client, _) = machine.attach("web", Mode::Write, None);
+        client.say(&ClientFrame::Data(b"alone\r"));
+        client.hear_until("got alone\n");
+        ioctl(TCOOFF);
+        client.say(&ClientFrame::Data(b"held\r"));
+        machine.wait_until(&format!("grep -Eq 'n_tty_write|wait_woken' /proc/{init}/wchan"));
+        kill("2");
+        let (mut client, _) = machine.attach("web", Mode::Write, None);
+        client.hear_until("got alone\n");
+        ioctl(TCOON);
+        client.hear_until("got held\n");
+        assert_eq!(machine.main_pid("ct@web").to_string(), init);
+    }
+
     fn a_journal_that_is_away_holds_nothing_up(machine: &Machine) {
         prepare(machine, "web", "stty -echo -onlcr; echo up; while read word; do seq 1000000 1299999; echo got $word; done", "");
         machine.start("ct@web");
@@ -118,6 +170,32 @@ on_every_machine! {
         let log = machine.journal("ct@web");
         assert!(log.contains("it has sent more than one"), "{log}");
         machine.wait_for("ct-console@web", "ActiveState", "inactive");
+    }
+
+    fn what_a_runtime_sends_is_a_terminal_or_the_start_fails(machine: &Machine) {
+        prepare(machine, "web", "sleep 1000", "runtime = \"/usr/local/bin/liar\"");
+        machine.write_file("/usr/local/bin/liar", 0o755, LIAR);
+        machine.write_file("/srv/file", 0o644, "no terminal\n");
+        machine.start("ct.slice");
+        let before = machine.leaks();
+        let config = machine.read_file("/etc/ct/containers/web.toml");
+        let cases = [
+            ("none", "", "it has sent none"),
+            ("device", "/dev/null", "it is none"),
+            ("file", "/srv/file", "it is none"),
+            ("two", "/dev/ptmx /dev/ptmx", "it has sent more than one"),
+        ];
+        for (name, sends, said) in cases {
+            machine.write_file("/srv/sends", 0o644, sends);
+            machine.container(name, &config);
+            machine.daemon_reload();
+            machine.try_start(&format!("ct@{name}")).fails();
+            let log = machine.journal(&format!("ct@{name}"));
+            assert!(log.contains(&format!("receive the terminal from the runtime: {said}")), "{name}: {log}");
+            machine.wait_for(&format!("ct-console@{name}"), "ActiveState", "inactive");
+        }
+        machine.shell("systemctl reset-failed; rm /run/kept").succeeds();
+        machine.assert_no_leaks(&before);
     }
 
     fn the_container_has_nothing_of_the_services_oom_score(machine: &Machine) {
