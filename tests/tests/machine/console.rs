@@ -136,12 +136,18 @@ on_every_machine! {
         let (mut client, hello) = machine.attach("web", Mode::Write, None);
         client.say(&ct_console::ClientFrame::Resize(ct_console::Size::new(40, 100).unwrap()));
         client.hear_until("up");
-        for (round, way) in ["kill", "restart", "kill"].into_iter().enumerate() {
+        for (round, way) in ["kill", "restart", "upgrade", "kill"].into_iter().enumerate() {
+            if way == "upgrade" {
+                machine.shell("cd /usr/libexec/ct && cp ct-helper new && mv new ct-helper").succeeds();
+            }
             if way == "kill" {
                 machine.kill_service("ct-console@web");
             } else {
                 machine.shell("systemctl restart ct-console@web").succeeds();
             }
+            let service = machine.main_pid("ct-console@web");
+            let program = machine.shell(&format!("readlink /proc/{service}/exe")).stdout;
+            assert_eq!(program, "/usr/libexec/ct/ct-helper\n", "the one that is there now");
             let end = client.hear_frame();
             assert!(matches!(end, Heard::Closed | Heard::Frame(ServerFrame::Size(_))), "{end:?}");
             let (next, again) = machine.attach("web", Mode::Write, None);
@@ -155,8 +161,8 @@ on_every_machine! {
         }
         assert_eq!(machine.main_pid("ct@web"), init);
         assert_eq!(machine.show("ct@web", "NRestarts"), "0");
-        machine.wait_for_line("ct@web", "got word2");
-        assert_eq!(log(machine, "web"), "up\ngot word0\ngot word1\ngot word2\n");
+        machine.wait_for_line("ct@web", "got word3");
+        assert_eq!(log(machine, "web"), "up\ngot word0\ngot word1\ngot word2\ngot word3\n");
         machine.stop("ct@web");
     }
 

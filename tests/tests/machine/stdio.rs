@@ -2,7 +2,7 @@
 //! `[log] mode` and `process.stdin_open`: what the standard files of a container are, and who reads and writes at their other
 //! ends.
 
-use ct_console::{ClientFrame, End, Mode, Reason, ServerFrame};
+use ct_console::{ClientFrame, End, Mode, Reason, ServerFrame, Size};
 use ct_tests::{Heard, Machine, on_every_machine};
 
 use crate::console::container::{configure, prepare};
@@ -155,7 +155,11 @@ on_every_machine! {
             configure(machine, KINDS[0], echo, &format!("process.stdin_open = {is_open}\nlog.mode = \"pipe\"\n"));
             machine.start("ct@web");
             let (mut client, hello) = machine.attach("web", Mode::Write, None);
-            assert_eq!((hello.has_terminal, hello.has_input), (false, is_open));
+            assert_eq!((hello.has_terminal, hello.has_input, hello.size), (false, is_open, None));
+            // It has no size, and whoever asks for one is answered all the same.
+            let size = Size::new(40, 100).expect("both are sides");
+            client.say(&ClientFrame::Resize(size));
+            assert_eq!(client.hear_frame(), Heard::Frame(ServerFrame::Size(size)));
             for _ in 0..3 {
                 client.say(&ClientFrame::Data(b"typed\n"));
             }

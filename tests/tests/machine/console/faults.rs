@@ -109,19 +109,15 @@ on_every_machine! {
         let ioctl = |[request, number]: [&str; 2]| {
             machine.run(["perl", "-e", IOCTL, &init, request, number]).succeeds();
         };
-        let kill = |restarts: &str| {
-            machine.shell("kill -KILL $(systemctl show -P MainPID ct-console@web)").succeeds();
-            machine.wait_for("ct-console@web", "NRestarts", restarts);
-        };
         ioctl(TIOCEXCL);
-        kill("1");
+        machine.kill_service("ct-console@web");
         let (mut client, _) = machine.attach("web", Mode::Write, None);
         client.say(&ClientFrame::Data(b"alone\r"));
         client.hear_until("got alone\n");
         ioctl(TCOOFF);
         client.say(&ClientFrame::Data(b"held\r"));
         machine.wait_until(&format!("grep -Eq 'n_tty_write|wait_woken' /proc/{init}/wchan"));
-        kill("2");
+        machine.kill_service("ct-console@web");
         let (mut client, _) = machine.attach("web", Mode::Write, None);
         client.hear_until("got alone\n");
         ioctl(TCOON);

@@ -67,6 +67,22 @@ on_every_machine! {
         }
     }
 
+    fn lines_go_where_the_services_own_namespace_is(machine: &Machine) {
+        prepare(machine);
+        let own = "/etc/systemd/system/ct-console@web.service.d/namespace.conf";
+        machine.write_file(own, 0o644, "[Service]\nLogNamespace=other\n");
+        for mode in MODES.into_iter().chain(["log.mode = \"journal\"\n"]) {
+            let more = format!("{mode}systemd.service.LogNamespace = \"other\"\n");
+            configure(machine, KINDS[0], "trap 'exit 0' TERM; cat /word; sleep 1000 & wait\n", &more);
+            let word = format!("word of {}", mode.trim());
+            machine.write_file("/srv/rootfs/word", 0o644, format!("{word}\n"));
+            machine.start("ct@web");
+            machine.wait_until(&format!("journalctl -q --namespace other -u ct@web -o cat | grep -qxF '{word}'"));
+            assert!(!machine.journal("ct@web").contains(&word), "{mode}");
+            machine.stop("ct@web");
+        }
+    }
+
     fn what_journald_suppresses_it_counts_and_the_container_goes_on(machine: &Machine) {
         prepare(machine);
         // The limit is that of who sends the lines.
