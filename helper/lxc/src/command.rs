@@ -92,6 +92,11 @@ impl Process {
         words.collect::<Result<_, _>>().map_err(|_nul| "a NUL in an argument".to_owned())
     }
 
+    /// Its environment. What has a NUL in it nobody could be given.
+    pub(crate) fn environment(&self) -> Vec<CString> {
+        self.env.iter().filter_map(|variable| CString::new(variable.as_bytes()).ok()).collect()
+    }
+
     /// LXC knows none, and hands on this process's own.
     pub(crate) fn set_umask(&self) {
         if let Some(umask) = self.user.umask {
@@ -106,8 +111,7 @@ impl Process {
             eprintln!("ct-lxc: cannot enter {}: {error}", self.cwd.display());
             return NOT_EXECUTABLE;
         }
-        let environment: Vec<CString> =
-            self.env.iter().filter_map(|variable| CString::new(variable.as_bytes()).ok()).collect();
+        let environment = self.environment();
         let Some(program) = argv.first() else { return NOT_FOUND };
         let error = execute_on_path(program, argv, &environment);
         eprintln!("ct-lxc: cannot execute {}: {}", program.to_string_lossy(), error.desc());

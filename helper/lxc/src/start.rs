@@ -34,6 +34,10 @@ pub(crate) fn start(arguments: &Arguments) -> Result<i32, String> {
     if arguments.optional_path("network").is_some() {
         container.set_config(c"lxc.namespace.share.net", &arguments.text("network")?)?;
     }
+    // Not in the config: there a value is what stands on one line.
+    for variable in process.environment() {
+        container.set_config(c"lxc.environment", &variable)?;
+    }
     process.set_umask();
     let mut argv = process.argv()?;
     if let Some(terminal) = arguments.optional_path("terminal") {

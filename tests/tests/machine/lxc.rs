@@ -181,11 +181,19 @@ options = ["ro"]
         assert!(log.contains("V3= blanks # lxc.uts.name = x"), "{log}");
         assert_eq!(machine.show("ct@web", "ExecMainStatus"), "3", "{log}");
 
-        // A line break has no way to be said, and is refused before anything runs.
-        machine.write_file("/srv/env", 0o600, "V=\"a\nlxc.hook.pre-start = /bin/touch /srv/owned\"\n");
-        machine.container("web", &container("exit 0", "").replace("command", "env_file = [\"/srv/env\"]\ncommand"));
+        // Nor does a line of several, and nothing that LXC could take for its own.
+        let value = "a\nlxc.hook.pre-start = /bin/touch /srv/owned\n\tb \u{1b}'";
+        machine.write_file("/srv/env", 0o600, format!("V=\"{value}\"\n"));
+        let script = "printf \"<%s>\" \"$V\" >/n/value; exit 4";
+        let mount = "[[mount]]\nsource = \"/srv/n\"\ntarget = \"/n\"\n";
+        let config = container(script, "").replace("command", "env_file = [\"/srv/env\"]\ncommand");
+        machine.shell("mkdir /srv/n").succeeds();
+        machine.container("web", &format!("{config}{mount}"));
         machine.daemon_reload();
-        machine.try_start("ct@web").fails();
+        machine.try_start("ct@web");
+        machine.wait_for("ct@web", "ActiveState", "failed");
+        assert_eq!(machine.show("ct@web", "ExecMainStatus"), "4", "{}", machine.journal("ct@web"));
+        assert_eq!(machine.read_file("/srv/n/value"), format!("<{value}>"));
         machine.shell("! test -e /srv/owned").succeeds();
     }
 

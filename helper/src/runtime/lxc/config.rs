@@ -137,7 +137,8 @@ fn control_groups(lines: &mut Lines) -> Result<(), Error> {
     lines.plain("lxc.cgroup.dir.container", PAYLOAD)
 }
 
-/// User, directory, environment and rights of init. The command is an argument of the monitor's.
+/// User, directory and rights of init. Its command and its environment, in which a value may have several lines, the monitor
+/// has from config.json.
 fn set_process(lines: &mut Lines, process: &Process) -> Result<(), Error> {
     let user = process.user();
     if (user.uid(), user.gid()) != (0, 0) {
@@ -151,9 +152,6 @@ fn set_process(lines: &mut Lines, process: &Process) -> Result<(), Error> {
     }
     if process.cwd() != Path::new("/") {
         lines.quoted(&format!("{INIT}.cwd"), utf8(process.cwd())?)?;
-    }
-    for variable in process.env().iter().flatten() {
-        lines.quoted("lxc.environment", variable)?;
     }
     if process.no_new_privileges() == Some(true) {
         lines.plain("lxc.no_new_privs", "1")?;
@@ -185,10 +183,10 @@ mod tests {
     #[test]
     fn a_value_stays_on_its_line_as_it_is() {
         let mut lines = Lines::default();
-        lines.quoted("lxc.environment", " V=\"a' # \\").unwrap();
-        assert_eq!(lines.text, "lxc.environment = \" V=\"a' # \\\"\n");
+        lines.quoted("lxc.init.cwd", " V=\"a' # \\").unwrap();
+        assert_eq!(lines.text, "lxc.init.cwd = \" V=\"a' # \\\"\n");
         for value in ["a\nlxc.hook.pre-start = /bin/sh", "a\r", "a\0b"] {
-            let refused = lines.quoted("lxc.environment", value).unwrap_err();
+            let refused = lines.quoted("lxc.init.cwd", value).unwrap_err();
             assert!(refused.to_string().contains("control character"), "{refused}");
         }
         assert_eq!(lines.text.lines().count(), 1);
