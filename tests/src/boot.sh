@@ -26,11 +26,11 @@ guard)
 
   # First the machine alone, so that unshare lives to reap PID 1.
   echo 1 >"$group/machine/cgroup.kill"
-  for _ in $(seq 200); do
+  for _ in $(seq 3000); do
     read -r _ <"$group/boot/cgroup.procs" || break
     sleep 0.01
   done
-  for _ in $(seq 500); do
+  for _ in $(seq 6000); do
     echo 1 >"$group/cgroup.kill"
     find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break
     sleep 0.01

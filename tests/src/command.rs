@@ -17,8 +17,8 @@ use crate::Machine;
 use crate::preparation::WITHOUT;
 use crate::systemctl::comes_true;
 
-/// How long a command may take unless it says otherwise: far above any, far below a stuck CI job.
-const DEADLINE: Duration = Duration::from_secs(100);
+/// How long a command may take unless it says otherwise: far above any, also on a busy computer, far below a stuck CI job.
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// A command to run inside a machine, as root, with a small clean environment.
 #[must_use]
@@ -82,7 +82,7 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// Lets it take longer, or less, than the usual 100 seconds.
+    /// Lets it take longer, or less, than the usual 300 seconds.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self

@@ -7,13 +7,13 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use ct_console::{ClientFrame, Decoder, Mode, Resume, ServerFrame, ServerHello};
+use ct_console::{ClientFrame, Decoder, Mode, Reason, Resume, ServerFrame, ServerHello};
 
 use crate::Machine;
 use crate::command::{Running, readable_within};
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Connects, and passes on both ways. The end of what is said is passed on, too; its own end is that of both.
 const RELAY: &str = r#"
@@ -62,18 +62,24 @@ impl Machine {
         ConsoleClient { stream, decoder: Decoder::new(), unread: VecDeque::new(), relay }
     }
 
-    /// Attaches to the console of a container.
+    /// Attaches to the console of a container, as soon as the place of the writer is free, if that is asked for: the service
+    /// hears of the end of the last one a little later.
     ///
     /// # Panics
     /// When it is not let in.
     #[track_caller]
     #[must_use]
     pub fn attach(&self, name: &str, mode: Mode, resume: Option<Resume>) -> (ConsoleClient, ServerHello) {
-        let mut client = self.console_client(name);
-        client.say(&ClientFrame::hello(mode, resume));
-        match client.hear() {
-            Heard::Frame(ServerFrame::Hello(hello)) => (client, hello),
-            other => panic!("not let in: {other:?}"),
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut client = self.console_client(name);
+            client.say(&ClientFrame::hello(mode, resume));
+            match client.hear() {
+                Heard::Frame(ServerFrame::Hello(hello)) => return (client, hello),
+                Heard::Frame(ServerFrame::Refused { reason: Reason::Held, .. })
+                    if Instant::now() < deadline => {}
+                other => panic!("not let in: {other:?}"),
+            }
         }
     }
 }
@@ -145,10 +151,18 @@ impl ConsoleClient {
     pub fn hear_until(&mut self, text: &str) -> String {
         let mut printed = Vec::new();
         let deadline = Instant::now() + PATIENCE;
-        while !String::from_utf8_lossy(&printed).contains(text) {
+        let mut is_there = text.is_empty();
+        while !is_there {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.hear_within(left) {
-                Some(Heard::Data(bytes)) => printed.extend(bytes),
+                Some(Heard::Data(bytes)) => {
+                    // Where it may end in what has come just now.
+                    let begin = printed.len().saturating_sub(text.len());
+                    printed.extend(bytes);
+                    is_there = printed
+                        .get(begin..)
+                        .is_some_and(|end| end.windows(text.len()).any(|window| window == text.as_bytes()));
+                }
                 Some(Heard::Frame(_)) => {}
                 end => {
                     panic!("{text:?} is not printed: {end:?} after {:?}", String::from_utf8_lossy(&printed))

@@ -8,6 +8,9 @@ use std::path::Path;
 use crate::Output;
 use crate::seed::BUSYBOX_ROOTFS;
 
+/// Makes a file under another name first: whoever looks for it finds all of it.
+const WRITE_FILE: &str = r#"install -D -m "$1" /dev/stdin "$2.new" && mv -fT "$2.new" "$2""#;
+
 /// A machine that runs commands. Both kinds dereference to it, so that a test has all of these words without more.
 pub trait Inside {
     /// Runs a command inside to its end, with this to read.
@@ -37,15 +40,15 @@ impl dyn Inside {
         self.run(["sh", "-c", script])
     }
 
-    /// Writes a file inside, with the directories above it; an older file is replaced, not written into.
+    /// Writes a file inside, with the directories above it; it is there whole or not at all, and an older one is replaced, not
+    /// written into.
     ///
     /// # Panics
     /// When it cannot.
     #[track_caller]
     pub fn write_file(&self, path: impl AsRef<Path>, mode: u32, text: impl AsRef<[u8]>) {
-        let mut argv: Vec<OsString> = ["install", "-D", "-m"].map(OsString::from).to_vec();
+        let mut argv: Vec<OsString> = ["sh", "-c", WRITE_FILE, "sh"].map(OsString::from).to_vec();
         argv.push(format!("{mode:o}").into());
-        argv.push("/dev/stdin".into());
         argv.push(path.as_ref().into());
         self.run_inside(argv, text.as_ref()).succeeds();
     }

@@ -143,7 +143,7 @@ impl Drop for Machine {
         let failed = std::thread::panicking();
         if failed && self.pid != 0 {
             evidence::save(&self.name, &self.dir, |script| {
-                self.command(["sh", "-c", script]).deadline(Duration::from_secs(10)).try_run()
+                self.command(["sh", "-c", script]).deadline(Duration::from_secs(60)).try_run()
             });
         }
         drop(self.lifeline.take());

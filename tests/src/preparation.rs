@@ -19,7 +19,7 @@ use crate::seed::Seed;
 use crate::{Machine, Root, System};
 
 /// Far above the half second of a boot, since many machines may share two processors.
-const BOOT_DEADLINE: Duration = Duration::from_secs(60);
+const BOOT_DEADLINE: Duration = Duration::from_secs(300);
 
 /// What no process of a machine may do, since it reaches the host, which has no namespace for it: set the clock, load
 /// modules, use ports and memory of the hardware. As setpriv(1) has it.
@@ -177,7 +177,7 @@ fn wait_until_ready(machine: &Machine, ready: &UnixDatagram) -> Result<(), Strin
     let deadline = Instant::now() + BOOT_DEADLINE;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left).expect("a minute fits");
+        let timeout = Timespec::try_from(left).expect("minutes fit");
         let mut fds = [PollFd::new(ready, PollFlags::IN), PollFd::new(&pid1, PollFlags::IN)];
         poll(&mut fds, Some(&timeout)).map_err(|error| format!("cannot wait: {error}"))?;
         let [heard, ended] = fds.map(|fd| !fd.revents().is_empty());

@@ -7,14 +7,41 @@ use serde_json::Value;
 
 use crate::{Inside, Output};
 
-/// How long a state may take to come, on a slow and busy computer; a state that is there already costs one look.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a state may take to come, also on a busy computer; a state that is there already costs one look.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Between the first two looks at a state.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Between two later ones: each takes a process or two, which what is waited for has to share the processors with.
 const LONGEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Waits until a container's init has executed its program, and, where that is a shell that heeds SIGTERM, until it does:
+/// what process 1 has no handler for it never sees, see pid_namespaces(7). A runtime is done before. The signal is the third
+/// bit of the fourth digit, see proc_pid_status(5).
+const SETTLED: &str = r#"
+    case $1 in ct@*) ;; *) exit 0 ;; esac
+    pid=$(systemctl show --value --property MainPID "$1") && cd "/proc/$pid" 2>/dev/null || exit 0
+    while read -r comm <comm; do
+        case $comm in
+        *crun* | *runc* | *youki*) ;;
+        *)
+            case $(tr '\0' ' ' <cmdline) in *"trap '"[!\']*"' "*TERM*) ;; *) exit 0 ;; esac
+            grep -q '^SigCgt:.*[4567cdef]...$' status && exit 0
+            ;;
+        esac
+        sleep 0.02
+    done 2>/dev/null
+    exit 0
+"#;
+
+/// Whether a program of several threads has nothing more to do: it is not asked to go on by what PID 1, or the bus, had to
+/// answer before.
+const AT_REST: &str = r#"
+    cd "/proc/$1" && [ "$(ls task | wc -l)" -gt 1 ] && before=$(grep -h ctxt task/*/status) && sleep 0.1 &&
+        busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.DBus.Peer Ping &&
+        ! grep -q '^State:.[^S]' task/*/status && [ "$before" = "$(grep -h ctxt task/*/status)" ]
+"#;
 
 impl dyn Inside {
     /// Has PID 1 run the generators and load all units anew.
@@ -26,14 +53,39 @@ impl dyn Inside {
         self.run(["systemctl", "daemon-reload"]).succeeds();
     }
 
-    /// Starts a unit, and waits for the job.
+    /// Starts a unit, and waits for the job; and for a container until it heeds SIGTERM, if it will.
     ///
     /// # Panics
     /// When the job fails, with the unit's own last words.
     #[track_caller]
     pub fn start(&self, unit: &str) {
-        let output = self.try_start(unit);
-        assert!(output.status.success(), "should start: {output}\n{}", self.journal(unit));
+        self.starts("start", unit);
+    }
+
+    /// Starts a unit anew, and waits as [`start`](Self::start) does.
+    ///
+    /// # Panics
+    /// When the job fails, with the unit's own last words.
+    #[track_caller]
+    pub fn restart(&self, unit: &str) {
+        self.starts("restart", unit);
+    }
+
+    #[track_caller]
+    fn starts(&self, verb: &str, unit: &str) {
+        let output =
+            self.run(["sh", "-c", &format!("systemctl {verb} \"$1\" || exit\n{SETTLED}"), "sh", unit]);
+        assert!(output.status.success(), "should {verb} {unit}: {output}\n{}", self.journal(unit));
+    }
+
+    /// Waits until a container that somebody else has started heeds SIGTERM, if it will: before that it would have to be
+    /// killed.
+    ///
+    /// # Panics
+    /// When systemctl cannot be run.
+    #[track_caller]
+    pub fn settle(&self, unit: &str) {
+        self.run(["sh", "-c", SETTLED, "sh", unit]).succeeds();
     }
 
     /// Starts a unit, and waits for the job, which may fail.
@@ -108,6 +160,7 @@ impl dyn Inside {
             "pid=$(systemctl show --value -p MainPID {unit}); [ $pid != {pid} ] && [ $pid != 0 ] && \
              systemctl is-active -q {unit}"
         ));
+        self.settle(unit);
         self.main_pid(unit)
     }
 
@@ -158,6 +211,16 @@ impl dyn Inside {
         ));
     }
 
+    /// Waits until a process that talks to systemd only waits.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    #[track_caller]
+    pub fn wait_until_at_rest(&self, pid: &str) {
+        let is_at_rest = || self.run(["sh", "-c", AT_REST, "sh", pid]).status.success();
+        assert!(comes_true(is_at_rest), "process {pid} should come to rest");
+    }
+
     /// What a unit and its processes logged, one message a line.
     ///
     /// # Panics
@@ -177,6 +240,17 @@ impl dyn Inside {
     pub fn journal_entries(&self, unit: &str) -> Vec<Value> {
         let lines = self.journalctl(&["--unit", unit, "--output", "json"]);
         lines.lines().map(|line| serde_json::from_str(line).expect("journalctl prints JSON")).collect()
+    }
+
+    /// Has the journal forget all that was logged so far.
+    ///
+    /// # Panics
+    /// When journalctl fails.
+    #[track_caller]
+    pub fn forget_journal(&self) {
+        let script =
+            "journalctl --sync && journalctl --rotate && rm -f /run/log/journal/*/*@* /var/log/journal/*/*@*";
+        self.shell(script).succeeds();
     }
 
     /// What journalctl prints, once everything sent before is written.

@@ -26,13 +26,13 @@ use agent::Agent;
 use image::Image;
 
 /// Far above the ten seconds of a boot, for computers that are slow and busy.
-const BOOT_DEADLINE: Duration = Duration::from_secs(180);
+const BOOT_DEADLINE: Duration = Duration::from_secs(600);
 
 /// How long a command may take.
-const DEADLINE: Duration = Duration::from_secs(100);
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// How long one may take for the results of a failed test.
-const EVIDENCE_DEADLINE: Duration = Duration::from_secs(30);
+const EVIDENCE_DEADLINE: Duration = Duration::from_secs(100);
 
 /// A running virtual machine. What can be asked of it is in [`Inside`].
 pub struct VirtualMachine {

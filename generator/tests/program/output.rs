@@ -174,11 +174,15 @@ fn killed_at_any_moment_each_file_is_whole_or_absent() {
     sandbox.run_silently();
     let want = sandbox.units();
     let mut killed = 0;
-    for step in 0..150 {
+    // On a busy computer it may have ended before it is killed: often enough it has not.
+    for round in 0..15_000 {
+        if round >= 150 && killed > 20 {
+            break;
+        }
         fs::remove_dir_all(sandbox.out()).unwrap();
         fs::create_dir(sandbox.out()).unwrap();
         let mut child = sandbox.command().stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(500 + 40 * step));
+        std::thread::sleep(Duration::from_micros(500 + 40 * (round % 150)));
         child.kill().unwrap();
         killed += usize::from(child.wait().unwrap().signal().is_some());
         for (path, entry) in sandbox.units() {

@@ -130,6 +130,7 @@ on_every_machine! {
             assert_access(machine, "bob", verb, arguments, access == Access::Everybody);
             assert_eq!(state(machine), before, "{verb}");
             assert_access(machine, "alice", verb, arguments, access != Access::Root);
+            ["ct@web", "ct@idle"].iter().for_each(|unit| machine.settle(unit));
         }
         let group: Vec<_> = VERBS.iter().filter(|(_, _, access)| *access == Access::Group).collect();
         assert_eq!(group.len(), 4);
@@ -184,6 +185,7 @@ on_every_machine! {
         assert_eq!(machine.show("ct@idle", "ActiveState"), "active");
         let pid = machine.main_pid("ct@web");
         machine.run(["ctctl", "restart", "web", "idle"]).succeeds();
+        machine.settle("ct@idle");
         assert_ne!(machine.main_pid("ct@web"), pid);
         machine.run(["ctctl", "freeze", "web"]).succeeds();
         assert_eq!(machine.show("ct@web", "FreezerState"), "frozen");

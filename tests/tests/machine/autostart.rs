@@ -221,12 +221,13 @@ on_every_machine! {
         machine.write_file("/etc/ct/ct.toml", 0o644, "[autostart]\nparallel = 1\n");
         // Told to end, each waits for all others to be told.
         let script = "trap 'touch /data/$0; until [ $(ls /data | wc -l) -ge 6 ]; do sleep 0.02; done; exit 0' TERM; \
-                      touch /tmp/up; sleep 1000 & wait";
+                      touch /tmp/up-$0; sleep 1000 & wait";
         for (number, name) in names.iter().enumerate() {
             machine.container(name, &format!(
                 "[root]\npath = \"/srv/rootfs\"\n[process]\ncommand = [\"sh\", \"-c\", \"{script}\", \"{name}\"]\n\
                  [[mount]]\nsource = \"/srv/data\"\ntarget = \"/data\"\ncreate = \"dir\"\n\
-                 [autostart]\nenabled = true\npriority = {number}\n[systemd.service]\nExecStartPost = \"/bin/sleep 0.2\"\n"
+                 [autostart]\nenabled = true\npriority = {number}\n[systemd.service]\nExecStartPost = \"/bin/sleep 0.2\"\n\
+                 [ready]\ncommand = [\"test\", \"-e\", \"/tmp/up-{name}\"]\n[stop]\ntimeout = \"5min\"\n"
             ));
         }
         machine.container("base", &autostarted("priority = -1", ""));

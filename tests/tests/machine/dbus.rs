@@ -103,7 +103,7 @@ fn assert_same(settings: &[Property], drop_in: &str, untouched: &str, other: &st
 
 /// Until a command has printed this.
 fn wait_for_output(running: &Running, text: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !(running.stdout() + &running.stderr()).contains(text) {
         assert!(Instant::now() < deadline, "should print {text:?}: {}{}", running.stdout(), running.stderr());
         std::thread::sleep(Duration::from_millis(10));

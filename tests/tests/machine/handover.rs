@@ -55,9 +55,9 @@ on_every_machine! {
             assert_eq!(parent(machine, pid), "1", "{runtime}: init should be PID 1's child");
             let cgroup = format!("/ct.slice/ct@{runtime}.service");
             assert_eq!(machine.show(&unit, "ControlGroup"), cgroup);
-            let members = machine.shell(&format!("cat $(find /sys/fs/cgroup{cgroup} -name cgroup.procs)")).succeeds();
-            assert_eq!(members.stdout, format!("{pid}\n"), "{runtime}: one process should be in the unit");
-            assert_eq!(machine.shell("pgrep -l 'ct-|conmon|crun|runc'").stdout, "", "nothing of ct should be left");
+            // The helper ends a little after the start; then one process is in the unit, and nothing of ct is left.
+            machine.wait_until(&format!("test \"$(cat $(find /sys/fs/cgroup{cgroup} -name cgroup.procs))\" = {pid}"));
+            machine.wait_until("! pgrep -l 'ct-|conmon|crun|runc'");
             assert!(machine.journal(&unit).lines().any(|line| line == "hello"), "{}", machine.journal(&unit));
         }
     }
@@ -156,18 +156,18 @@ on_every_machine! {
             machine.wait_until("journalctl --sync; journalctl -u ct@web -o cat | grep -qx hanging");
             machine.stop("ct@web");
             assert_eq!(machine.show("ct@web", "Result"), "success", "{signal}");
-            machine.run(["journalctl", "--rotate", "--vacuum-time=1s"]).succeeds();
+            machine.forget_journal();
         }
     }
 
     fn stop_sends_the_signal_waits_and_then_kills(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
-        let stop = "[stop]\nsignal = \"SIGQUIT\"\ntimeout = \"2s\"\n";
+        let stop = |timeout: &str| format!("[stop]\nsignal = \"SIGQUIT\"\ntimeout = \"{timeout}\"\n");
         for runtime in RUNTIMES {
             let polite = "trap 'echo got QUIT; exit 0' QUIT; echo up; while :; do sleep 0.05; done";
-            machine.container(&format!("{runtime}-polite"), &(script(runtime, polite) + stop));
+            machine.container(&format!("{runtime}-polite"), &(script(runtime, polite) + &stop("5min")));
             let deaf = "trap 'echo got QUIT' QUIT; echo up; while :; do sleep 0.05; done";
-            machine.container(&format!("{runtime}-deaf"), &(script(runtime, deaf) + stop));
+            machine.container(&format!("{runtime}-deaf"), &(script(runtime, deaf) + &stop("5s")));
         }
         machine.daemon_reload();
         for runtime in RUNTIMES {

@@ -58,7 +58,7 @@ on_every_machine! {
         );
         machine.shell("mkdir -p /srv/data /srv/rootfs/mnt").succeeds();
         let more = "[hooks]\npre_start = [[\"/usr/local/bin/prepare\"]]\n[[mount]]\nsource = \"/srv/data\"\ntarget = \"/data\"\n";
-        machine.container("web", &container("cat /mnt/file /data/file >/tmp/found; trap 'exit 0' TERM; sleep 1000 & wait", more));
+        machine.container("web", &container("cat /mnt/file /data/file >/tmp/new; mv /tmp/new /tmp/found; trap 'exit 0' TERM; sleep 1000 & wait", more));
         machine.daemon_reload();
         let before = machine.leaks();
         machine.start("ct@web");
@@ -78,8 +78,9 @@ on_every_machine! {
             ("[\"/no/such/hook\"]", "the pre_start hook /no/such/hook failed: no such file or directory"),
             ("[\"/bin/sh\", \"-c\", \"sleep 1000 & sleep 1000\"]", "the pre_start hook /bin/sh failed: killed, its time was over"),
         ] {
+            let timeout = if reason.contains("time") { "3s" } else { "1min" };
             let more = format!(
-                "[hooks]\npre_start = [{hook}, [\"/usr/local/bin/record\"]]\npost_start = [[\"/usr/local/bin/record\"]]\npost_stop = [[\"/usr/local/bin/record\"]]\ntimeout = \"500ms\"\n"
+                "[hooks]\npre_start = [{hook}, [\"/usr/local/bin/record\"]]\npost_start = [[\"/usr/local/bin/record\"]]\npost_stop = [[\"/usr/local/bin/record\"]]\ntimeout = \"{timeout}\"\n"
             );
             machine.container("web", &container(IDLE, &more));
             machine.daemon_reload();
@@ -100,7 +101,7 @@ on_every_machine! {
         prepare(machine);
         let before = machine.leaks();
         let bad = "[[\"/bin/false\"], [\"/no/such\"], [\"/bin/sh\", \"-c\", \"trap '' TERM; sleep 1000 & sleep 1000\"], [\"/usr/local/bin/record\"]]";
-        let more = format!("[hooks]\npost_start = {bad}\npre_stop = {bad}\npost_stop = {bad}\ntimeout = \"300ms\"\n");
+        let more = format!("[hooks]\npost_start = {bad}\npre_stop = {bad}\npost_stop = {bad}\ntimeout = \"3s\"\n[stop]\ntimeout = \"5min\"\n");
         machine.container("web", &container(IDLE, &more));
         machine.daemon_reload();
         machine.start("ct@web");
@@ -146,7 +147,7 @@ on_every_machine! {
         prepare(machine);
         let before = machine.leaks();
         let stop = |command: &str, more: &str| format!("[stop]\ncommand = {command}\ntimeout = \"20s\"\n{more}");
-        let script = "trap 'echo signal >>/tmp/order; exit 0' TERM; trap 'echo command; exit 0' USR1; while :; do sleep 1000 & wait; done";
+        let script = "trap 'echo command; exit 0' USR1; trap 'echo signal >>/tmp/order; exit 0' TERM; while :; do sleep 1000 & wait; done";
         for runtime in ["crun", "runc"] {
             // It ends by its signal after a command that only prepares, or by the command itself.
             let cases = [("[\"sh\", \"-c\", \"echo command >>/tmp/order\"]", "command\nsignal\n"), ("[\"kill\", \"-USR1\", \"1\"]", "")];
@@ -161,8 +162,9 @@ on_every_machine! {
             }
         }
         // One that fails or hangs is told, and the signal follows.
-        for (command, reason) in [("[\"false\"]", "exit status 1"), ("[\"sleep\", \"1000\"]", "killed, its time was over")] {
-            machine.container("web", &container(script, &stop(command, "command_timeout = \"500ms\"\n")));
+        let cases = [("[\"false\"]", "10s", "exit status 1"), ("[\"sleep\", \"1000\"]", "500ms", "killed, its time was over")];
+        for (command, timeout, reason) in cases {
+            machine.container("web", &container(script, &stop(command, &format!("command_timeout = \"{timeout}\"\n"))));
             machine.daemon_reload();
             machine.start("ct@web");
             machine.stop("ct@web");
@@ -176,9 +178,10 @@ on_every_machine! {
     fn a_container_that_ends_by_itself_is_not_asked_to_stop(machine: &Machine) {
         prepare(machine);
         let more = "[stop]\ncommand = [\"touch\", \"/tmp/asked\"]\n[hooks]\npre_stop = [[\"/usr/local/bin/record\"]]\npost_stop = [[\"/usr/local/bin/record\"]]\n";
-        machine.container("web", &container("sleep 0.5; exit 7", more));
+        machine.container("web", &container("until [ -e /tmp/go ]; do sleep 0.1; done; exit 7", more));
         machine.daemon_reload();
         machine.start("ct@web");
+        machine.shell("touch /srv/rootfs/tmp/go").succeeds();
         machine.wait_for("ct@web", "ActiveState", "failed");
         assert_eq!(machine.show("ct@web", "ExecMainStatus"), "7");
         machine.shell("test ! -e /srv/rootfs/tmp/asked && ! grep pre_stop /tmp/hooks && grep EXIT_STATUS=7 /tmp/hooks").succeeds();

@@ -148,7 +148,7 @@ on_every_machine! {
         for (calls, ordinal) in [("clone", 1), ("unshare", 1), ("kill", 1), ("wait4", 1), ("open_tree", 1), ("mount_setattr", 1), ("move_mount", 1)] {
             for fault in ["signal=SIGKILL", "error=EPERM"] {
                 let drop_in = format!(
-                    "[Service]\nTimeoutStartSec=20s\nExecStart=\nExecStart=/usr/bin/strace -D -f -qq -o /dev/null -e inject={calls}:{fault}:when={ordinal} /usr/libexec/ct/ct-helper start %i\n"
+                    "[Service]\nTimeoutStartSec=100s\nExecStart=\nExecStart=/usr/bin/strace -D -f -qq -o /dev/null -e inject={calls}:{fault}:when={ordinal} /usr/libexec/ct/ct-helper start %i\n"
                 );
                 machine.write_file("/run/systemd/system/ct@web.service.d/strace.conf", 0o644, drop_in);
                 machine.daemon_reload();

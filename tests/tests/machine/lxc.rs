@@ -121,8 +121,7 @@ on_every_machine! {
         let init = init_of(machine, "ct@web");
         let group = machine.read_file(format!("/proc/{init}/cgroup"));
         assert!(group.ends_with("0::/ct.slice/ct@web.service/payload/lxc.payload\n"), "{group}");
-        let left = machine.shell("pgrep -a 'ct-helper|lxc-monitord' || echo none").succeeds().stdout;
-        assert_eq!(left, "none\n");
+        machine.wait_until("! pgrep -a 'ct-helper|lxc-monitord'");
         let inside = "echo $A$B; cat /proc/1/comm; grep ^0:: /proc/self/cgroup; exit 7";
         let exec = machine.run(["ctctl", "exec", "-e", "A= a\"b'", "-e", "B=c\nd ", "web", "--", "sh", "-c", inside]);
         let printed = exec.exits(7).stdout;
@@ -293,7 +292,7 @@ ldd /usr/libexec/ct/ct-lxc | awk '/=>/ { print $3 }' | xargs -I{} cp -L {} lib/x
         machine.container("first", &format!("{}{mount}", container(IDLE, "")).replace("\"/bin/sh\"", "\"/again\""));
         machine.daemon_reload();
         machine.try_start("ct@first");
-        machine.wait_until("test -e /srv/n/seen");
+        machine.wait_until("test -s /srv/n/seen");
         assert_eq!(machine.read_file("/srv/n/seen"), "/memfd:ct-lxc (deleted)\n");
         assert_eq!(digest(), before);
         machine.shell("systemctl kill --signal=KILL ct@first").succeeds();

@@ -26,7 +26,7 @@ on_every_machine! {
     fn the_container_says_when_it_is_ready(machine: &Machine) {
         prepare(machine);
         let before = machine.leaks();
-        let script = "systemd-notify --status=\"loading\"; while [ ! -e /tmp/go ]; do sleep 0.1; done; systemd-notify --ready; trap 'exit 0' TERM; sleep 1000 & wait";
+        let script = "trap 'exit 0' TERM; systemd-notify --status=\"loading\"; while [ ! -e /tmp/go ]; do sleep 0.1; done; systemd-notify --ready; sleep 1000 & wait";
         for (user, runtime) in [("", "crun"), ("", "runc"), ("33", "crun")] {
             machine.shell("rm -f /srv/rootfs/tmp/go; chmod 1777 /srv/rootfs/tmp").succeeds();
             let text = container(runtime, script, "");
@@ -39,7 +39,7 @@ on_every_machine! {
             machine.shell("touch /srv/rootfs/tmp/go").succeeds();
             machine.wait_for("ct@db", "ActiveState", "active");
             // Nothing of ct stays.
-            machine.shell("test -z \"$(cat /sys/fs/cgroup/ct.slice/ct@db.service/supervisor/cgroup.procs)\"").succeeds();
+            machine.wait_until("test -z \"$(cat /sys/fs/cgroup/ct.slice/ct@db.service/supervisor/cgroup.procs)\"");
             machine.stop("ct@db");
             assert_eq!(machine.show("ct@db", "Result"), "success", "{runtime} {user}");
         }
@@ -100,7 +100,7 @@ sleep 1000;
 
     fn another_process_of_the_host_is_not_heard(machine: &Machine) {
         prepare(machine);
-        machine.container("db", &container("crun", IDLE, "timeout = \"2s\"\n"));
+        machine.container("db", &container("crun", IDLE, "timeout = \"8s\"\n"));
         machine.daemon_reload();
         machine.run(["systemctl", "start", "--no-block", "ct@db"]).succeeds();
         machine.wait_until("test -S /run/ct/db/notify/socket");
@@ -110,14 +110,14 @@ sleep 1000;
         machine.wait_for("ct@db", "ActiveState", "failed");
         assert_eq!(machine.show("ct@db", "ExecMainStatus"), "75");
         let said = machine.journalctl(&["--unit", "ct@db", "--identifier", "ct-helper", "--output", "cat"]);
-        assert!(said.contains("not ready after 2s: the container has not said READY=1"), "{said}");
+        assert!(said.contains("not ready after 8s: the container has not said READY=1"), "{said}");
     }
 
     fn it_may_ask_for_more_time(machine: &Machine) {
         prepare(machine);
         machine.write_file("/srv/rootfs/bin/say", 0o755, "#!/usr/bin/perl\nuse Socket; socket(my $s, AF_UNIX, SOCK_DGRAM, 0); send($s, $ARGV[0], 0, sockaddr_un($ENV{NOTIFY_SOCKET})) // die; sleep 1;\n");
-        let script = format!("say EXTEND_TIMEOUT_USEC=20000000; sleep 2; say READY=1; {IDLE}");
-        machine.container("db", &container("crun", &script, "timeout = \"2s\"\n[systemd.service]\nTimeoutStartSec = \"2s\"\n[stop]\ntimeout = \"3s\"\n"));
+        let script = format!("say EXTEND_TIMEOUT_USEC=60000000; sleep 5; say READY=1; {IDLE}");
+        machine.container("db", &container("crun", &script, "timeout = \"5s\"\n[systemd.service]\nTimeoutStartSec = \"5s\"\n[stop]\ntimeout = \"3s\"\n"));
         machine.daemon_reload();
         machine.start("ct@db");
         machine.stop("ct@db");
@@ -130,17 +130,17 @@ sleep 1000;
             "/srv/rootfs/bin/feed",
             0o755,
             "#!/usr/bin/perl\nuse Socket; $SIG{TERM} = sub { exit 0 }; socket(my $s, AF_UNIX, SOCK_DGRAM, 0); my $a = sockaddr_un($ENV{NOTIFY_SOCKET});\n\
-             die unless $ENV{WATCHDOG_USEC} == 2000000; send($s, \"READY=1\", 0, $a);\n\
+             die unless $ENV{WATCHDOG_USEC} == 5000000; send($s, \"READY=1\", 0, $a);\n\
              while (! -e \"/tmp/starve\") { send($s, \"WATCHDOG=1\\nSTATUS=fed\\nMAINPID=1\", 0, $a); select(undef, undef, undef, 0.2) } sleep 1000;\n",
         );
-        machine.container("db", &container("crun", "exec feed", "watchdog = \"2s\"\n[stop]\ntimeout = \"3s\"\n"));
+        machine.container("db", &container("crun", "exec feed", "watchdog = \"5s\"\n[stop]\ntimeout = \"1min\"\n"));
         machine.daemon_reload();
         machine.start("ct@db");
         let main = machine.main_pid("ct@db");
         machine.wait_for("ct@db", "StatusText", "fed");
-        assert_eq!(machine.show("ct@db", "WatchdogUSec"), "2s");
+        assert_eq!(machine.show("ct@db", "WatchdogUSec"), "5s");
         // Longer than the watchdog waits.
-        machine.wait_until("test $(ps -o etimes= -p $(systemctl show --value -p MainPID ct@db)) -ge 5");
+        machine.wait_until("test $(ps -o etimes= -p $(systemctl show --value -p MainPID ct@db)) -ge 12");
         assert_eq!((machine.show("ct@db", "ActiveState").as_str(), machine.main_pid("ct@db")), ("active", main));
         machine.shell("touch /srv/rootfs/tmp/starve").succeeds();
         machine.wait_for("ct@db", "ActiveState", "failed");
@@ -165,14 +165,15 @@ sleep 1000;
             machine.daemon_reload();
             machine.start("ct@web");
             let main = machine.main_pid("ct@web");
-            assert!(machine.shell(&format!("cat /proc/{main}/cmdline")).stdout.starts_with("/dev/ct-init\0"), "{runtime}");
+            machine.wait_until(&format!("tr '\\0' ' ' </proc/{main}/cmdline | grep -q '^/dev/ct-init '"));
             machine.wait_until(&format!("test \"$(cat /proc/{main}/task/{main}/children | wc -w)\" = 1"));
             machine.stop("ct@web");
             assert_eq!(machine.show("ct@web", "Result"), "success", "{runtime}: the signal reached the command");
         }
-        machine.container("web", "[root]\npath = \"/srv/rootfs\"\n[process]\ninit = true\ncommand = [\"sh\", \"-c\", \"sleep 0.3; exit 7\"]\n");
+        machine.container("web", "[root]\npath = \"/srv/rootfs\"\n[process]\ninit = true\ncommand = [\"sh\", \"-c\", \"until [ -e /tmp/go ]; do sleep 0.1; done; exit 7\"]\n");
         machine.daemon_reload();
         machine.start("ct@web");
+        machine.shell("touch /srv/rootfs/tmp/go").succeeds();
         machine.wait_for("ct@web", "ActiveState", "failed");
         assert_eq!(machine.show("ct@web", "ExecMainStatus"), "7");
         machine.shell("! ls /srv/rootfs/dev | grep ct-; systemctl reset-failed ct@web").succeeds();
@@ -230,7 +231,7 @@ sleep 1000;
 "#,
         );
         // Fewer than in one message; the helper has the same limit.
-        machine.container("db", &container("crun", "exec send", "timeout = \"10s\"\n[limits]\nnofile = 64\n[stop]\nsignal = \"SIGKILL\"\n"));
+        machine.container("db", &container("crun", "exec send", "timeout = \"1min\"\n[limits]\nnofile = 64\n[stop]\nsignal = \"SIGKILL\"\n"));
         machine.daemon_reload();
         machine.start("ct@db");
         machine.stop("ct@db");

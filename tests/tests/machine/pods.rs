@@ -130,7 +130,7 @@ on_every_machine! {
         machine.start("ct@web");
         let first = namespaces(machine, "web");
         // As its only member.
-        machine.run(["systemctl", "restart", "ct@web"]).succeeds();
+        machine.restart("ct@web");
         assert_eq!(namespaces(machine, "web"), first, "after a restart by hand");
         let pid = machine.main_pid("ct@web");
         machine.shell(&format!("kill -KILL {pid}")).succeeds();
@@ -295,7 +295,7 @@ on_every_machine! {
         assert_eq!(machine.show("ct-pod@shop", "ActiveState"), "active");
         assert_eq!((namespaces(machine, "web"), machine.main_pid("ct@web")), (first.clone(), pid));
         assert_eq!(inside(machine, "web", "hostname"), "shop");
-        machine.run(["systemctl", "restart", "ct@web"]).succeeds();
+        machine.restart("ct@web");
         assert_eq!(namespaces(machine, "web"), first, "the pod was not restarted");
         restart_pod(machine);
         assert_eq!(inside(machine, "web", "hostname"), "other");

@@ -31,7 +31,7 @@ on_every_machine! {
                 "db",
                 &container(
                     runtime,
-                    "rm -f /tmp/go; while [ ! -e /tmp/let ]; do sleep 0.1; done; touch /tmp/go; trap 'exit 0' TERM; sleep 1000 & wait",
+                    "trap 'exit 0' TERM; rm -f /tmp/go; while [ ! -e /tmp/let ]; do sleep 0.1; done; touch /tmp/go; sleep 1000 & wait",
                     "[ready]\ncommand = [\"test\", \"-e\", \"/tmp/go\"]\ninterval = \"50ms\"\n",
                 ),
             );
@@ -59,13 +59,13 @@ on_every_machine! {
         let before = machine.leaks();
         machine.container(
             "db",
-            &container("crun", IDLE, "[ready]\ncommand = [\"sh\", \"-c\", \"echo no connection; exit 3\"]\ntimeout = \"1s\"\n"),
+            &container("crun", IDLE, "[ready]\ncommand = [\"sh\", \"-c\", \"echo no connection; exit 3\"]\ntimeout = \"5s\"\n"),
         );
         machine.daemon_reload();
         assert!(!machine.try_start("ct@db").status.success());
         assert_eq!(machine.show("ct@db", "ExecMainStatus"), "75");
         let said = said(machine, "db");
-        assert!(said.contains("not ready after 1s: sh -c echo no connection; exit 3: exit status 3: no connection"), "{said}");
+        assert!(said.contains("not ready after 5s: sh -c echo no connection; exit 3: exit status 3: no connection"), "{said}");
         machine.run(["systemctl", "reset-failed", "ct@db"]).succeeds();
         machine.assert_no_leaks(&before);
     }
@@ -76,10 +76,13 @@ on_every_machine! {
             // Killing oneself as process 1 has no effect: then it exits with 0 after all.
             machine.container(
                 "db",
-                &container("crun", &format!("sleep 0.3; {end}"), "[ready]\ncommand = [\"false\"]\ntimeout = \"5min\"\n"),
+                &container("crun", &format!("until rm /tmp/go 2>/dev/null; do sleep 0.1; done; {end}"), "[ready]\ncommand = [\"false\"]\ntimeout = \"5min\"\n"),
             );
             machine.daemon_reload();
-            assert!(!machine.try_start("ct@db").status.success(), "{end}");
+            let start = machine.command(["systemctl", "start", "ct@db"]).spawn();
+            machine.wait_until("systemctl status ct@db | grep -q 'Waiting until ready: false: exit status 1'");
+            machine.shell("touch /srv/rootfs/tmp/go").succeeds();
+            assert!(!start.wait().status.success(), "{end}");
             assert_eq!(machine.show("ct@db", "ActiveState"), "failed", "{end}");
             assert_eq!(machine.show("ct@db", "ExecMainCode"), code, "{end}");
             assert_eq!(machine.show("ct@db", "ExecMainStatus"), status, "{end}");
@@ -92,20 +95,22 @@ on_every_machine! {
         prepare(machine);
         let before = machine.leaks();
         let probes = [
-            ("hangs", "trap '' TERM; while :; do sleep 1; done", "its time was over"),
-            ("forks", "for i in 1 2 3; do setsid sleep 4242 & done; trap '' TERM; sleep 4243", "its time was over"),
-            ("floods", "yes", "printed too much"),
+            ("hangs", "trap '' TERM; while :; do sleep 1; done", "700ms", "its time was over"),
+            ("forks", "for i in 1 2 3; do setsid sleep 4242 & done; trap '' TERM; sleep 4243", "700ms", "its time was over"),
+            ("floods", "yes", "1min", "printed too much"),
         ];
         for runtime in ["crun", "runc"] {
-            for (name, probe, reason) in probes {
-                let more = format!("[ready]\ncommand = [\"sh\", \"-c\", \"{probe}\"]\ncommand_timeout = \"700ms\"\ninterval = \"20s\"\ntimeout = \"1min\"\n");
+            for (name, probe, timeout, reason) in probes {
+                let more = format!("[ready]\ncommand = [\"sh\", \"-c\", \"{probe}\"]\ncommand_timeout = \"{timeout}\"\ninterval = \"1min\"\ntimeout = \"5min\"\n");
                 machine.container("db", &container(runtime, IDLE, &more));
                 machine.daemon_reload();
                 machine.run(["systemctl", "start", "--no-block", "ct@db"]).succeeds();
                 machine.wait_until(&format!("systemctl status ct@db | grep -q 'killed, .*{reason}'"));
                 machine.wait_until("! ls /sys/fs/cgroup/ct.slice/ct@db.service/payload | grep ct-job");
-                let left = machine.shell("cat $(find /sys/fs/cgroup/ct.slice/ct@db.service/payload -name cgroup.procs)").stdout;
-                assert_eq!(left.lines().count(), 2, "{runtime} {name}: the shell and its sleep should be alone: {left}");
+                // The shell and its sleep are alone.
+                let left = "ps -o comm= -p $(cat $(find /sys/fs/cgroup/ct.slice/ct@db.service/payload -name cgroup.procs) | paste -sd,)";
+                machine.wait_until(&format!("test \"$({left} | sort | paste -sd,)\" = sh,sleep"));
+                assert_eq!(machine.show("ct@db", "ActiveState"), "activating", "{name}");
                 machine.stop("ct@db");
             }
         }
@@ -115,15 +120,15 @@ on_every_machine! {
     fn a_stop_during_the_wait_reaches_the_container(machine: &Machine) {
         prepare(machine);
         for signal in ["SIGTERM", "SIGRTMIN+4", "SIGWINCH"] {
-            let script = "trap 'echo told to stop >/tmp/told; exit 0' TERM WINCH; trap 'echo told to stop >/tmp/told; exit 0' 38; sleep 1000 & wait";
+            let script = "trap 'echo told to stop >/tmp/told; exit 0' TERM WINCH; trap 'echo told to stop >/tmp/told; exit 0' 38; touch /tmp/up; sleep 1000 & wait";
             machine.container(
                 "db",
                 &container("crun", script, &format!("[ready]\ncommand = [\"false\"]\ntimeout = \"5min\"\n[stop]\nsignal = \"{signal}\"\n")),
             );
             machine.daemon_reload();
-            machine.shell("rm -f /srv/rootfs/tmp/told").succeeds();
+            machine.shell("rm -f /srv/rootfs/tmp/told /srv/rootfs/tmp/up").succeeds();
             machine.run(["systemctl", "start", "--no-block", "ct@db"]).succeeds();
-            machine.wait_until("systemctl status ct@db | grep -q 'Waiting until ready: false: exit status 1'");
+            machine.wait_until("test -e /srv/rootfs/tmp/up && systemctl status ct@db | grep -q 'Waiting until ready: false: exit status 1'");
             machine.stop("ct@db");
             assert_eq!(machine.shell("cat /srv/rootfs/tmp/told").stdout, "told to stop\n", "{signal}");
             assert_eq!(machine.show("ct@db", "Result"), "success", "{signal}");
@@ -134,7 +139,7 @@ on_every_machine! {
         prepare(machine);
         machine.container(
             "db",
-            &container("crun", "sleep 4; touch /tmp/up; trap 'exit 0' TERM; sleep 1000 & wait", "[ready]\ncommand = [\"test\", \"-e\", \"/tmp/up\"]\n[systemd.service]\nTimeoutStartSec = \"2s\"\n"),
+            &container("crun", "sleep 7; touch /tmp/up; trap 'exit 0' TERM; sleep 1000 & wait", "[ready]\ncommand = [\"test\", \"-e\", \"/tmp/up\"]\n[systemd.service]\nTimeoutStartSec = \"5s\"\n"),
         );
         machine.daemon_reload();
         machine.start("ct@db");
@@ -164,7 +169,7 @@ on_every_machine! {
         prepare(machine);
         machine.shell("useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid; chown -R 200000:200000 /srv/rootfs").succeeds();
         let before = machine.leaks();
-        let more = "[ready]\ncommand = [\"sleep\", \"1000\"]\ntimeout = \"5s\"\n";
+        let more = "[ready]\ncommand = [\"sleep\", \"1000\"]\ntimeout = \"10s\"\n";
         machine.container("db", &format!("user = \"ct-web\"\n{}", container("crun", IDLE, more)));
         machine.daemon_reload();
         machine.run(["systemctl", "start", "--no-block", "ct@db"]).succeeds();
@@ -190,7 +195,8 @@ on_every_machine! {
         machine.wait_until("systemctl status ct@db | grep -q 'Waiting until ready: .*exit status 1'");
         // A group of threads beside those of the probes forbids them, cgroups(7), "Thread mode".
         let payload = "/sys/fs/cgroup/ct.slice/ct@db.service/payload";
-        machine.shell(&format!("mkdir {payload}/threads && echo threaded >{payload}/threads/cgroup.type")).succeeds();
+        // Refused while one of the probes' groups is populated.
+        machine.wait_until(&format!("mkdir -p {payload}/threads && echo threaded >{payload}/threads/cgroup.type"));
         machine.wait_until("systemctl status ct@db | grep -q 'Waiting until ready: .*: execute /usr/bin/crun: '");
         machine.shell(&format!("rmdir {payload}/threads; touch /srv/rootfs/tmp/up")).succeeds();
         machine.wait_for("ct@db", "ActiveState", "active");
@@ -200,11 +206,11 @@ on_every_machine! {
 
     fn a_hangup_during_the_wait_does_not_end_it(machine: &Machine) {
         prepare(machine);
-        let script = "trap 'touch /tmp/up' HUP; trap 'exit 0' TERM; while :; do sleep 1000 & wait; done";
+        let script = "trap 'touch /tmp/up' HUP; trap 'exit 0' TERM; touch /tmp/hears; while :; do sleep 1000 & wait; done";
         machine.container("db", &container("crun", script, "[ready]\ncommand = [\"test\", \"-e\", \"/tmp/up\"]\n"));
         machine.daemon_reload();
         machine.run(["systemctl", "start", "--no-block", "ct@db"]).succeeds();
-        machine.wait_until("systemctl status ct@db | grep -q 'Waiting until ready: .*: exit status 1'");
+        machine.wait_until("test -e /srv/rootfs/tmp/hears && systemctl status ct@db | grep -q 'Waiting until ready: .*: exit status 1'");
         machine.run(["systemctl", "kill", "--kill-whom=main", "--signal=HUP", "ct@db"]).succeeds();
         machine.wait_for("ct@db", "ActiveState", "active");
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! systemctl daemon-reload and daemon-reexec under running containers, with configs that stay, change and go.
 
+use std::time::Duration;
+
 use ct_tests::{Machine, on_every_machine};
 
 const IDLE: &str = "trap 'exit 0' TERM; sleep 1000 & wait";
@@ -50,7 +52,7 @@ fn start_all(machine: &Machine) {
         let config = match name {
             "watched" => container(
                 "exec /bin/watched",
-                &format!("{talk}{WITH_HOST_PROGRAMS}[ready]\nnotify = true\nwatchdog = \"10s\"\n"),
+                &format!("{talk}{WITH_HOST_PROGRAMS}[ready]\nnotify = true\nwatchdog = \"2min\"\n"),
             ),
             _ => container(COUNTING, talk),
         };
@@ -90,7 +92,8 @@ on_every_machine! {
         start_all(machine);
         let before: Vec<String> = NAMES.iter().map(|name| identity(machine, name)).collect();
         for verb in ["daemon-reload", "daemon-reexec"] {
-            machine.shell(&format!("for n in $(seq 100); do systemctl {verb} || exit 1; done")).succeeds();
+            let script = format!("for n in $(seq 100); do systemctl {verb} || exit 1; done");
+            machine.command(["sh", "-c", &script]).deadline(Duration::from_secs(3000)).run().succeeds();
             for (name, before) in NAMES.iter().zip(&before) {
                 assert_eq!(identity(machine, name), *before, "{name} after {verb}");
             }
@@ -109,7 +112,7 @@ on_every_machine! {
         machine.daemon_reload();
         assert_eq!(identity(machine, "web"), before);
         // The next start has it.
-        machine.run(["systemctl", "restart", "ct@web"]).succeeds();
+        machine.restart("ct@web");
         let pid = machine.main_pid("ct@web");
         assert_eq!(machine.read_file(format!("/proc/{pid}/oom_score_adj")), "5\n");
         // One that is broken now is as good: what runs goes on, and can be stopped.

@@ -8,7 +8,7 @@ use ct_tests::{Command, Machine, Output, Root, on_every_machine};
 /// The address of the second machine, in its own network namespace.
 const THERE: &str = "root@10.9.0.2";
 /// Far above any answer, far below what a person would wait.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(200);
 
 /// ssh(1) of the first machine: asks nobody, and knows the second by its key.
 const SSH_CONFIG: &str = "Host *\nBatchMode yes\nStrictHostKeyChecking yes\nIdentityFile /etc/ct-tests/key\n\
@@ -20,7 +20,7 @@ const SSH_SERVICE: &str = "[Unit]\nCollectMode=inactive-or-failed\n[Service]\nSt
 
 /// One that ends with 7 when it is told so.
 fn container(description: &str) -> String {
-    let script = "trap 'exit 0' TERM; trap 'exit 7' USR1; while :; do sleep 0.05; done";
+    let script = "trap 'exit 7' USR1; trap 'exit 0' TERM; while :; do sleep 0.05; done";
     format!(
         "description = \"{description}\"\nroot.path = \"/srv/rootfs\"\n\
          process.command = [\"sh\", \"-c\", \"{script}\"]\n"
@@ -103,6 +103,7 @@ impl Pair {
     #[track_caller]
     fn ctctl_to(&self, host: &str, words: &str) -> Output {
         let output = self.command(host, words).run();
+        self.there.settle("ct@web");
         self.here.shell("pgrep -a -x ssh").exits(1);
         self.assert_no_sessions();
         output
@@ -268,10 +269,11 @@ on_every_machine! {
     fn a_lost_way_is_told_or_found_again(root: Root) {
         let pair = Pair::boot(root);
         let lose = "pkill -KILL -x dropbear";
-        let slow = "[Service]\nExecStartPre=sleep 20\n";
+        let slow = "[Service]\nExecStartPre=sleep 200\n";
         pair.there.container("other", &container("another"));
         pair.there.daemon_reload();
         pair.ctctl("start web other").succeeds();
+        pair.there.settle("ct@other");
         let bus = pair.there.command(["busctl", "monitor", "org.freedesktop.systemd1"]).spawn();
         pair.there.wait_until_true(|| bus.stderr().contains("Monitoring"));
         let waits = pair.command(THERE, "wait web other").spawn();

@@ -21,7 +21,7 @@ fn container(machine: &Machine, script: &str, more: &str) {
     machine.daemon_reload();
 }
 
-const STAYS: &str = "echo here; trap 'exit 7' TERM; trap 'exit 8' USR1; sleep 1000 & wait";
+const STAYS: &str = "trap 'exit 7' TERM; trap 'exit 8' USR1; echo here; sleep 1000 & wait";
 
 on_every_machine! {
     fn the_unit_ends_as_what_is_in_the_sandbox(machine: &Machine) {
@@ -39,8 +39,9 @@ on_every_machine! {
             machine.run(["systemctl", "reset-failed", "ct@web"]);
         }
         // SIGTERM is an orderly end, as of any service.
-        container(machine, "sleep 0.3; kill -TERM $$", "");
+        container(machine, "until [ -e /dev/shm/go ]; do sleep 0.1; done; kill -TERM $$", "");
         machine.start("ct@web");
+        machine.run(["ctctl", "exec", "web", "touch", "/dev/shm/go"]);
         machine.wait_until("test \"$(systemctl show -P MainPID ct@web)\" = 0 && systemctl is-active ct@web | grep -qx inactive");
         machine.assert_no_leaks(&before);
     }
@@ -58,12 +59,12 @@ on_every_machine! {
             assert_eq!(machine.shell(&format!("ps -o ppid= -p {pid}")).stdout.trim(), "1");
             // All of it, and nothing else, is in the container's group.
             let group = "/sys/fs/cgroup/ct.slice/ct@web.service";
-            assert_eq!(machine.shell(&format!("cat {group}/cgroup.procs {group}/supervisor/cgroup.procs 2>/dev/null")).stdout, "");
+            machine.wait_until(&format!("test -z \"$(cat {group}/cgroup.procs {group}/supervisor/cgroup.procs 2>/dev/null)\""));
             machine.shell("set -- $(pgrep -f '^runsc-'); test $# = 2 && for pid; do grep -q ct@web.service/payload /proc/$pid/cgroup || exit 1; done").succeeds();
             machine.wait_until("journalctl -q -u ct@web -o cat | grep -qx here");
             machine.stop("ct@web");
             assert_eq!((machine.show("ct@web", "ExecMainStatus").as_str(), machine.show("ct@web", "Result").as_str()), (status, result));
-            assert_eq!(machine.shell("pgrep -f '^[r]unsc'").stdout, "");
+            machine.wait_until("! pgrep -f '^[r]unsc'");
             machine.run(["systemctl", "reset-failed", "ct@web"]);
         }
         machine.assert_no_leaks(&before);
@@ -136,7 +137,7 @@ on_every_machine! {
 
     fn freeze_network_and_restart(machine: &Machine) {
         prepare(machine);
-        container(machine, "ifconfig -a | grep -c Link; trap 'exit 0' TERM; sleep 1000 & wait", "[restart]\npolicy = \"on-failure\"\ndelay = \"10ms\"\n");
+        container(machine, "trap 'exit 0' TERM; ifconfig -a | grep -c Link; sleep 1000 & wait", "[restart]\npolicy = \"on-failure\"\ndelay = \"10ms\"\n");
         machine.start("ct@web");
         machine.wait_until("journalctl -q -u ct@web -o cat | grep -qx 1");
         machine.run(["systemctl", "freeze", "ct@web"]).succeeds();
@@ -144,6 +145,7 @@ on_every_machine! {
         machine.run(["systemctl", "thaw", "ct@web"]).succeeds();
         machine.run(["ctctl", "exec", "web", "true"]).succeeds();
         machine.kill_service("ct@web");
+        machine.wait_until("test $(journalctl -q -u ct@web -o cat | grep -cx 1) = 2");
         machine.stop("ct@web");
         assert_eq!(machine.show("ct@web", "Result"), "success");
         // The host's network, and that of a namespace.

@@ -24,6 +24,7 @@ fn containers_end_in_order_and_come_back() {
         let units = ["ct@plain", "ct@typed"];
         for unit in units {
             machine.wait_for(unit, "ActiveState", "active");
+            machine.wait_until(&format!("journalctl -q -u {unit} -o cat | grep -qx here"));
         }
         let before = units.map(|unit| machine.show(unit, "InvocationID"));
         machine.shell("touch /run/kept").succeeds();
@@ -33,6 +34,7 @@ fn containers_end_in_order_and_come_back() {
             machine.wait_until(&format!(
                 "id=$(systemctl show -P InvocationID {unit}); [ -n \"$id\" ] && [ $id != {before} ] && systemctl is-active {unit}"
             ));
+            machine.wait_until(&format!("test $(journalctl -q -u {unit} -o cat | grep -cx here) = 2"));
             let journal = machine.journal(unit);
             let lines: Vec<&str> =
                 journal.lines().filter(|line| ["here", "in order"].contains(line)).collect();

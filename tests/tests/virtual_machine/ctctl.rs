@@ -22,6 +22,8 @@ fn starve(machine: &VirtualMachine, name: &str, policy: &str) {
     container(machine, name, "", &format!("trap 'exit 0' TERM; {eat}"), &format!("{LIMITED}'{policy}'\n"));
     machine.daemon_reload();
     machine.start(&format!("ct@{name}"));
+    // The helper ends a little after the start.
+    machine.wait_until(&format!("[ $(cat /sys/fs/cgroup/ct.slice/ct@{name}.service/pids.current) = 1 ]"));
 }
 
 on_the_virtual_machine! {

@@ -28,7 +28,7 @@ on_the_virtual_machine! {
 
         machine.stop("ct@bomb");
         assert_eq!(machine.show("ct@bomb", "Result"), "success", "and not `timeout`: its init obeys the signal");
-        machine.shell(&format!("[ ! -e {cgroup} ]")).succeeds();
+        machine.wait_until(&format!("[ ! -e {cgroup} ]"));
         assert_eq!(machine.main_pid("ct@bystander"), bystander);
         assert_eq!(machine.show("ct@late", "ActiveState"), "active");
     }

@@ -40,8 +40,9 @@ on_the_virtual_machine! {
         }
         machine.daemon_reload();
         machine.run(["systemctl", "start", "ct@crun-account", "ct@runc-account"]).succeeds();
-        let left = machine.shell("pgrep -a 'ct-|crun|runc|newuidmap'; cat /sys/fs/cgroup/ct.slice/*/supervisor/cgroup.procs");
-        assert_eq!(left.stdout, "", "no helper and no runtime should be left beside two containers");
+        // No helper and no runtime is left beside two containers, a little after their start.
+        let left = "pgrep -a 'ct-|crun|runc|newuidmap'; cat /sys/fs/cgroup/ct.slice/*/supervisor/cgroup.procs";
+        machine.wait_until(&format!("[ -z \"$({left})\" ]"));
         for (name, _) in ways {
             assert_eq!(of_each_process(machine, name, 2, "cat /proc/$pid/oom_score_adj"), ["0\n"; 2], "{name}");
         }

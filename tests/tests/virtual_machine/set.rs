@@ -18,13 +18,14 @@ on_the_virtual_machine! {
             machine.shell(&format!(
                 "ctctl set {name} memory_max=64M tasks_max=77 cpu_quota=150% nofile=1024:1048576 oom_score_adj=-500"
             )).succeeds();
-            assert_eq!(told(), "67108864\n77\n150000 100000\n", "{name}");
+            // systemd tells the kernel in its turn.
+            machine.wait_until_true(|| told() == "67108864\n77\n150000 100000\n");
             for process in of_each_process(machine, name, 2, "cat /proc/$pid/oom_score_adj; grep 'open files' /proc/$pid/limits | tr -s ' '") {
                 assert_eq!(process, "-500\nMax open files 1024 1048576 files \n", "{name}");
             }
             // With the config, and without a restart.
             machine.shell(&format!("ctctl set --persist {name} memory_max=32M")).succeeds();
-            assert!(told().starts_with("33554432\n77\n"), "{name}: {}", told());
+            machine.wait_until_true(|| told().starts_with("33554432\n77\n"));
             machine.daemon_reload();
             assert!(told().starts_with("33554432\n77\n"), "{name}: {}", told());
             machine.shell(&format!("rm /etc/ct/containers/{name}.toml.d/90-set.toml; systemctl stop ct@{name}; rm -r /run/systemd/system.control/ct@{name}.service.d; systemctl daemon-reload")).succeeds();

@@ -15,9 +15,8 @@ pub(crate) fn has_its_limits(tried: &RuntimeUnderTest) {
     let (machine, name, unit) = (tried.machine, tried.name("limits"), tried.unit("limits"));
     tried.start("limits");
     assert_eq!(machine.show(&unit, "TasksMax"), "123");
-    for pid in tried.processes("limits") {
-        assert_eq!(machine.read_file(format!("/proc/{pid}/oom_score_adj")), "300\n", "of process {pid}");
-    }
+    let scores = tried.of_each_process("limits", "cat /proc/$pid/oom_score_adj");
+    assert!(!scores.is_empty() && scores.iter().all(|score| score == "300"), "{scores:?}");
     let journal = machine.journal(&unit);
     assert!(journal.lines().any(|line| line == "limits 512 1024 0"), "{journal}");
     // Not the soft one: runc 1.1.5 raises it now and then.
@@ -32,10 +31,11 @@ pub(crate) const ACCOUNT: &[Container] =
 pub(crate) fn runs_through_an_account(tried: &RuntimeUnderTest) {
     let (machine, name, unit) = (tried.machine, tried.name("account"), tried.unit("account"));
     tried.start("account");
-    for pid in tried.processes("account") {
-        let owner = machine.run(["stat", "--format=%u", &format!("/proc/{pid}")]).succeeds().stdout;
-        assert_ne!(owner, "0\n", "process {pid} should not be root's");
-    }
+    let owners = tried.of_each_process("account", "stat --format=%u /proc/$pid");
+    assert!(
+        !owners.is_empty() && owners.iter().all(|owner| owner != "0"),
+        "none should be root's: {owners:?}"
+    );
     let made = machine.run(["stat", "--format=%u", &tried.shared("account", "up")]).succeeds().stdout;
     assert_ne!(made, "0\n", "what it makes should not be root's");
     assert_eq!(machine.run(["ctctl", "exec", &name, "--", "id", "-u"]).succeeds().stdout, "0\n");

@@ -162,6 +162,13 @@ impl<'m> RuntimeUnderTest<'m> {
         listed.stdout.lines().map(|pid| pid.parse().expect("cgroup.procs has numbers")).collect()
     }
 
+    /// A line for everything that runs in a unit, `$pid`, but for what ends meanwhile.
+    pub(crate) fn of_each_process(&self, container: &str, script: &str) -> Vec<String> {
+        let pids = self.processes(container).iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
+        let printed = self.machine.shell(&format!("for pid in {pids}; do {script}; done; true")).succeeds();
+        printed.stdout.lines().map(str::to_owned).collect()
+    }
+
     /// Writes the configs of a behaviour.
     pub(crate) fn configure(&self, behaviour: &Behaviour) {
         let mut directories = String::new();

@@ -61,6 +61,7 @@ on_every_machine! {
             machine.wait_for("ct-console@web", "ActiveState", "inactive");
         }
         machine.start("ct@web");
+        machine.wait_until_true(|| attackers.iter().all(|attacker| !attacker.stdout().is_empty()));
         machine.write_file("/tmp/enough", 0o644, "");
         for (user, attacker) in USERS.iter().zip(attackers) {
             assert_eq!(attacker.wait().succeeds().stdout, "all refused\n", "{user}");

@@ -2,8 +2,6 @@
 //! Those who attach to a console: what they get, what they may, and that nothing they do is felt by the container.
 //! docs/console.md has the protocol.
 
-use std::time::Duration;
-
 use ct_console::{ClientFrame, End, Mode, Reason, Resume, ServerFrame, Size};
 use ct_tests::{ConsoleClient, Heard, Machine, on_every_machine};
 
@@ -41,7 +39,7 @@ const TALKS: &str = r#"use IO::Socket::UNIX;
     my ($long, $short) = (attach(), attach()); kill "STOP", $ARGV[0];
     sub say_all { my ($s, $all) = @_; syswrite($s, $all) == length $all or die }
     say_all($long, pack("CV", 0x7f, 0) x 10000 . pack("CV", 2, 5) . "long\r"); say_all($short, pack("CV", 2, 6) . "short\r");
-    kill "CONT", $ARGV[0]; alarm 20; my $heard = "";
+    kill "CONT", $ARGV[0]; alarm 200; my $heard = "";
     until ($heard =~ /got short/ && $heard =~ /got long/) { sysread($short, my $part, 65536) or die "closed"; $heard .= $part }
     print "$1\n" while $heard =~ /(got \w+)/g;"#;
 
@@ -150,7 +148,7 @@ on_every_machine! {
         assert!(!reader.hear_until("got a\n").contains("unheard"));
         // Who says no more, goes on reading and makes room.
         writer.say_no_more();
-        let (mut first, _) = attach_when_free(machine, Mode::Shared);
+        let (mut first, _) = machine.attach("web", Mode::Shared, None);
         let (mut second, _) = machine.attach("web", Mode::Shared, None);
         type_in(&mut first, "b");
         second.hear_until("got b\n");
@@ -162,9 +160,9 @@ on_every_machine! {
     fn the_end_of_one_is_never_taken_for_that_of_the_next(machine: &Machine) {
         start(machine, ANSWERS);
         for round in 0..12 {
-            let (first, _) = attach_when_free(machine, Mode::Write);
+            let (first, _) = machine.attach("web", Mode::Write, None);
             first.vanish();
-            let (mut second, _) = attach_when_free(machine, Mode::Write);
+            let (mut second, _) = machine.attach("web", Mode::Write, None);
             type_in(&mut second, &format!("word{round}"));
             second.hear_until(&format!("got word{round}\n"));
             let mut third = machine.console_client("web");
@@ -296,9 +294,10 @@ on_every_machine! {
         let (mut client, _) = machine.attach("web", Mode::Write, None);
         // As long as it takes until it is dropped, the container is heard by the other one.
         let mut round = 0;
-        let waits = "pid=$(systemctl show --value -p MainPID ct-console@web); ls -l /proc/$pid/fd | grep -c socket:";
-        let attached: u32 = machine.shell(waits).stdout.trim().parse().unwrap();
-        while machine.shell(waits).stdout.trim().parse::<u32>().unwrap() == attached {
+        // The socket that is listened at, and each that was connected there.
+        let sockets = || machine.shell("grep -c ' /run/ct/web/console$' /proc/net/unix").stdout;
+        assert_eq!(sockets(), "3\n");
+        while sockets() == "3\n" {
             round += 1;
             assert!(round < 1000, "it is never dropped");
             type_in(&mut client, &format!("w{round}"));
@@ -333,25 +332,8 @@ on_every_machine! {
             writer.hear_until("tick");
         }
         writer.vanish();
-        let (_writer, _) = attach_when_free(machine, Mode::Write);
+        let (_writer, _) = machine.attach("web", Mode::Write, None);
         machine.stop("ct@web");
         assert_eq!(machine.show("ct@web", "Result"), "success");
     }
-}
-
-/// Attaches as soon as the place of the writer is free.
-#[track_caller]
-fn attach_when_free(machine: &Machine, mode: Mode) -> (ConsoleClient, ct_console::ServerHello) {
-    for _ in 0..200 {
-        let mut client = machine.console_client("web");
-        client.say(&ClientFrame::hello(mode, None));
-        match client.hear() {
-            Heard::Frame(ServerFrame::Hello(hello)) => return (client, hello),
-            Heard::Frame(ServerFrame::Refused { reason: Reason::Held, .. }) => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    panic!("the place is never free")
 }

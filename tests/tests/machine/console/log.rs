@@ -55,7 +55,7 @@ on_every_machine! {
                     round += 1;
                     let word = format!("word{round}");
                     machine.write_file("/srv/rootfs/word", 0o644, format!("{word}\n{word}\n"));
-                    machine.shell("systemctl restart ct@web").succeeds();
+                    machine.restart("ct@web");
                     machine.wait_until(&format!("[ $(journalctl -q -u ct@web -o cat | grep -cx {word}) = 2 ]"));
                     let init = machine.main_pid("ct@web").to_string();
                     let entries = machine.journal_entries("ct@web");
@@ -93,7 +93,9 @@ on_every_machine! {
         );
         for mode in MODES {
             for is_limited in [false, true] {
-                machine.shell("systemctl stop ct@web; journalctl --rotate --vacuum-time=1s; rm -f /srv/rootfs/printed").succeeds();
+                machine.shell("systemctl stop ct@web; rm -f /srv/rootfs/printed").succeeds();
+                machine.wait_for("ct-console@web", "ActiveState", "inactive");
+                machine.forget_journal();
                 let own = "systemd.service.LogRateLimitIntervalSec = \"1h\"\nsystemd.service.LogRateLimitBurst = \"1\"\n";
                 let interval = if is_limited { "5s" } else { "0" };
                 machine.write_file(

@@ -58,6 +58,7 @@ on_every_machine! {
         // One that only begins so is the container's, at once with the next key, and alone after a while.
         let (terminal, running) = attach(machine, &[]);
         terminal.type_in("cat -v\r");
+        machine.wait_until("pgrep -f '^cat -v'");
         terminal.type_in("one\x1dtwo\r");
         terminal.wait_for("one^]two\r\n");
         terminal.type_in("al");
@@ -80,6 +81,7 @@ on_every_machine! {
         // None.
         let (terminal, running) = attach(machine, &["--detach-keys="]);
         terminal.type_in("cat -v\r");
+        machine.wait_until("pgrep -f '^cat -v'");
         terminal.type_in("\x1d\x1d\x1d\r");
         terminal.wait_for("^]^]^]\r\n");
         assert!(!terminal.shown().contains("detaches"), "{:?}", terminal.shown());
@@ -217,7 +219,8 @@ on_every_machine! {
         terminal.resize(20, 40);
         machine.shell("kill -CONT $(pgrep -x ctctl)").succeeds();
         machine.wait_until("[ \"$(stty size </proc/$(systemctl show -P MainPID ct@web)/fd/0)\" = '20 40' ]");
-        assert_eq!(terminal.modes(), raw, "going on");
+        // Twice: once because it goes on, and once because it was told to.
+        machine.wait_until_true(|| terminal.modes() == raw);
         terminal.type_in("echo go''es\r");
         terminal.wait_for("goes");
         terminal.type_in(DETACH);

@@ -12,7 +12,7 @@ fn prepare(machine: &Machine) {
         "web",
         &format!(
             "[root]\nlayers = [\"base\"]\n[process]\ncommand = [\"sh\", \"-c\", \"echo kept >/kept; {IDLE}\"]\n\
-             [stop]\ntimeout = \"10s\"\n"
+             [stop]\ntimeout = \"5min\"\n"
         ),
     );
     machine.daemon_reload();

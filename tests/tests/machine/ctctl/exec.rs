@@ -89,7 +89,8 @@ on_every_machine! {
             // What it leaves running may hold the streams for ever.
             let left = machine.run(["ctctl", "exec", "web", "sh", "-c", "sleep 1000 & yes & echo first; kill $!"]).succeeds();
             assert!(left.stdout.contains("first\n"), "{kind:?} {left}");
-            machine.shell("pgrep -f '^sleep 1000$' && pkill -f '^sleep 1000$'").succeeds();
+            machine.wait_until("pgrep -f '^sleep 1000$'");
+            machine.shell("pkill -f '^sleep 1000$'").succeeds();
             // Nobody reads any more: the command is told as by any pipe.
             let pipe = machine.run(["bash", "-c", "ctctl exec web yes | head -n1; echo ${PIPESTATUS[0]}"]).succeeds();
             assert_eq!(pipe.stdout, "y\n141\n", "{kind:?}");

@@ -210,7 +210,7 @@ on_every_machine! {
         let import = |options: &str| {
             machine.shell("rm -rf /var/lib/ct/layers");
             let script = format!("TERM=xterm script -qec 'stty cols 100; ctctl import-image /srv/oci --no-create {options}' /dev/null");
-            machine.command(["sh", "-c", &script]).deadline(Duration::from_secs(60)).run().succeeds().stdout
+            machine.command(["sh", "-c", &script]).deadline(Duration::from_secs(300)).run().succeeds().stdout
         };
         assert!(import("").contains("unpacking ["));
         assert!(!import("--quiet").contains("unpacking ["));

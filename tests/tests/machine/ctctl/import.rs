@@ -3,11 +3,12 @@
 
 use ct_tests::{Machine, on_every_machine};
 
-const IDLE: &str = "touch /tmp/up; trap 'exit 0' TERM; sleep 1000 & wait";
+const IDLE: &str = "trap 'exit 0' TERM; touch /tmp/up; sleep 1000 & wait";
 
 /// What is so inside a running container, in lines.
 fn facts(machine: &Machine, name: &str) -> String {
     let pid = machine.main_pid(&format!("ct@{name}"));
+    machine.wait_until(&format!("test -e /proc/{pid}/root/tmp/up"));
     machine
         .shell(&format!(
             "tr '\\0' '\\n' </proc/{pid}/environ | grep -E '^(GREETING|EMPTY)' | sort

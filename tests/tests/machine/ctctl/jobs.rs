@@ -10,7 +10,7 @@ const IDLE: &str = "trap 'exit 0' TERM; sleep 1000 & wait";
 fn container(machine: &Machine, name: &str, script: &str) {
     machine.container(
         name,
-        &format!("[root]\npath = \"/srv/rootfs\"\n[process]\ncommand = [\"sh\", \"-c\", \"{script}\"]\n"),
+        &format!("[root]\npath = \"/srv/rootfs\"\n[process]\ncommand = [\"sh\", \"-c\", \"{script}\"]\n[stop]\ntimeout = \"5min\"\n"),
     );
 }
 
@@ -26,6 +26,7 @@ on_every_machine! {
         let pid = machine.main_pid("ct@web");
         machine.run(["ctctl", "restart", "web"]).succeeds();
         assert_ne!(machine.main_pid("ct@web"), pid);
+        ["ct@web", "ct@web-2"].iter().for_each(|unit| machine.settle(unit));
         machine.run(["ctctl", "stop", "web", "web-"]).succeeds();
         assert_eq!(machine.show("ct@web-2", "ActiveState"), "inactive");
     }
@@ -57,6 +58,7 @@ on_every_machine! {
         machine.daemon_reload();
         let ctctl = |verb: &str| ["ctctl", verb].into_iter().chain(names.iter().map(String::as_str)).map(str::to_owned).collect::<Vec<_>>();
         machine.run(ctctl("start")).succeeds();
+        names.iter().for_each(|name| machine.settle(&format!("ct@{name}")));
         machine.shell("rm -f /srv/rootfs/stopping").succeeds();
         let stop = machine.command(ctctl("stop")).spawn();
         for name in &names {
@@ -89,7 +91,8 @@ on_every_machine! {
         assert_eq!(machine.show("ct@slow", "ActiveState"), "activating");
         // Ctrl-C
         let waiting = machine.command(["sh", "-c", "echo $$ >/tmp/pid; exec ctctl start slow"]).spawn();
-        machine.wait_until("grep -q ctctl /proc/$(cat /tmp/pid)/cmdline && grep -q '^Threads:.[2-9]' /proc/$(cat /tmp/pid)/status");
+        machine.wait_until("grep -q '^ctctl' /proc/$(cat /tmp/pid)/cmdline");
+        machine.wait_until_at_rest(machine.read_file("/tmp/pid").trim());
         machine.wait_until("kill -INT $(cat /tmp/pid) && sleep 0.1; ! kill -0 $(cat /tmp/pid)");
         let interrupted = waiting.wait().fails();
         assert_eq!(interrupted.status.signal(), Some(2), "{interrupted}");
@@ -97,6 +100,7 @@ on_every_machine! {
         assert_eq!(machine.show("ct@slow", "ActiveState"), "activating");
         machine.shell("touch /srv/rootfs/ready").succeeds();
         machine.wait_for("ct@slow", "ActiveState", "active");
+        machine.settle("ct@slow");
         machine.run(["ctctl", "stop", "--no-block", "slow"]).succeeds();
         machine.wait_for("ct@slow", "ActiveState", "inactive");
     }
@@ -109,6 +113,7 @@ on_every_machine! {
         machine.run(["ctctl", "freeze", "web"]).succeeds();
         assert_eq!(machine.show("ct@web", "FreezerState"), "frozen");
         machine.run(["ctctl", "restart", "web"]).succeeds();
+        machine.settle("ct@web");
         machine.run(["ctctl", "freeze", "web"]).succeeds();
         machine.run(["ctctl", "stop", "web"]).succeeds();
         // By its own handler: it was not killed after a timeout.

@@ -26,7 +26,7 @@ on_every_machine! {
         machine.daemon_reload();
         machine.start("ct@web");
         machine.start("ct@other");
-        machine.run(["systemctl", "restart", "ct@web"]).succeeds();
+        machine.restart("ct@web");
         machine.run(["journalctl", "--sync"]).succeeds();
         let logs = |arguments: &[&str]| machine.run(["ctctl", "logs"].iter().chain(arguments)).succeeds().stdout;
         let said = |text: &str| text.lines().filter(|line| ["one", "two"].contains(line)).count();
@@ -52,7 +52,7 @@ on_every_machine! {
         machine.daemon_reload();
         machine.start("ct@web");
         for command in ["exec ctctl logs -f web -o cat >/tmp/followed", "script -qec 'ctctl logs web -o cat -f' /dev/null >/tmp/followed"] {
-            machine.run(["systemctl", "restart", "ct@web"]).succeeds();
+            machine.restart("ct@web");
             machine.run(["rm", "-f", "/tmp/followed"]).succeeds();
             let follows = machine.command(["sh", "-c", command]).spawn();
             machine.wait_until("grep -q first /tmp/followed");

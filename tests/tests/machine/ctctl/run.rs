@@ -134,7 +134,7 @@ let modes: Vec<&&str> = lines.iter().filter(|line| line.matches(':').count() > 1
         machine.container("web", &format!("slice = \"ct-prod.slice\"\n[root]\npath = \"/srv/rootfs\"\n{IDLE}[resources]\ntasks_max = 77\n[depends]\nrequires = [\"db\"]\n"));
         machine.container("db", &format!("[root]\npath = \"/srv/rootfs\"\nwritable = \"no\"\n{IDLE}"));
         machine.daemon_reload();
-        let running = machine.command(["ctctl", "run", "web", "--", "sh", "-c", "trap 'exit 9' TERM; sleep 1000 & wait"]).spawn();
+        let running = machine.command(["ctctl", "run", "web", "--", "sh", "-c", "trap 'exit 9' TERM; sleep 4343 & wait"]).spawn();
         machine.wait_until("grep -q populated.1 /sys/fs/cgroup/ct.slice/ct-prod.slice/ct-run-web-*.scope/payload/cgroup.events");
         assert_eq!(machine.show("ct@db", "ActiveState"), "active", "what the config requires");
         assert_eq!(machine.show("ct@web", "ActiveState"), "inactive", "the container itself is left alone");
@@ -145,7 +145,7 @@ let modes: Vec<&&str> = lines.iter().filter(|line| line.matches(':').count() > 1
         }
         let list = machine.run(["ctctl", "list"]).succeeds().stdout;
         assert!(!list.contains("web-") && !list.contains("ct-run"), "a run is no container\n{list}");
-        machine.wait_until("pgrep -f 'sleep 1000'");
+        machine.wait_until("pgrep -f '^sleep 4343'");
         machine.run(["systemctl", "stop", unit]).succeeds();
         assert_eq!(running.wait().status.code(), Some(9));
     }
@@ -207,8 +207,8 @@ let modes: Vec<&&str> = lines.iter().filter(|line| line.matches(':').count() > 1
         let lock = ["setpriv", "--reuid=stranger", "--clear-groups", "flock", "/run/ct-run", "sleep", "1000"];
         let _stranger = machine.command(lock).spawn();
         machine.wait_until("! flock --nonblock /run/ct-run true");
-        machine.shell("timeout -s KILL 20 ctctl run web true").succeeds();
-        machine.shell("timeout -s KILL 20 systemctl start ct@web").succeeds();
+        machine.shell("timeout -s KILL 200 ctctl run web true").succeeds();
+        machine.shell("timeout -s KILL 200 systemctl start ct@web").succeeds();
         machine.shell("ls -A /run/ct-run | grep . && exit 1; exit 0").succeeds();
     }
 

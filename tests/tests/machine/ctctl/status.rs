@@ -71,7 +71,7 @@ on_every_machine! {
 
     fn failed_by_status_by_signal_and_before_it_ran(machine: &Machine) {
         machine.busybox_rootfs("/srv/rootfs");
-        container(machine, "exits", "sleep 0.2; exit 78", "");
+        container(machine, "exits", "until [ -e /go ]; do sleep 0.1; done; exit 78", "");
         container(machine, "early", "exit 78", "[ready]\ncommand = [\"false\"]\n");
         container(machine, "killed", IDLE, "");
         container(machine, "never-ready", IDLE, "[ready]\ncommand = [\"false\"]\ntimeout = \"100ms\"\n");
@@ -79,6 +79,7 @@ on_every_machine! {
         machine.container("nowhere", "[root]\npath = \"/srv/nowhere\"\n");
         machine.daemon_reload();
         machine.start("ct@exits");
+        machine.shell("touch /srv/rootfs/go").succeeds();
         machine.start("ct@killed");
         machine.run(["systemctl", "kill", "-s", "KILL", "ct@killed"]).succeeds();
         for name in ["early", "never-ready", "broken", "nowhere"] {

@@ -13,13 +13,12 @@ fn container(machine: &Machine, name: &str, script: &str) {
 }
 
 /// `ctctl wait`, listening already: it has come to rest.
-fn waiting(machine: &Machine, name: &str) -> Running {
-    let running =
-        machine.command(["sh", "-c", "echo $$ >/tmp/waiting; exec ctctl wait \"$1\"", "sh", name]).spawn();
-    machine.wait_until(
-        "cd /proc/$(cat /tmp/waiting) && grep -q '^ctctl' cmdline && [ $(ls task | wc -l) -gt 1 ] &&
-         before=$(cat task/*/status | grep ctxt) && sleep 0.3 && [ \"$before\" = \"$(cat task/*/status | grep ctxt)\" ]",
-    );
+fn waiting(machine: &Machine, names: &[&str]) -> Running {
+    machine.shell("rm -f /tmp/waiting").succeeds();
+    let argv = ["sh", "-c", "echo $$ >/tmp/waiting; exec ctctl wait \"$@\"", "sh"];
+    let running = machine.command(argv.iter().chain(names)).spawn();
+    machine.wait_until("grep -q '^ctctl' /proc/$(cat /tmp/waiting)/cmdline");
+    machine.wait_until_at_rest(machine.read_file("/tmp/waiting").trim());
     running
 }
 
@@ -66,6 +65,7 @@ on_every_machine! {
         let link = "/etc/systemd/system/ct.target.wants/ct@web.service";
         machine.run(["test", "-L", link]).succeeds();
         assert!(machine.show("ct.target", "Wants").contains("ct@web.service"), "it is loaded, too");
+        machine.settle("ct@web");
         machine.run(["ctctl", "disable", "--now", "web"]).succeeds();
         assert_eq!(machine.show("ct@web", "ActiveState"), "inactive");
         machine.run(["test", "-L", link]).fails();
@@ -85,9 +85,9 @@ on_every_machine! {
         machine.run(["ctctl", "start", "seven", "well"]).succeeds();
         let late = machine.run(["ctctl", "wait", "--timeout", "100ms", "seven"]).exits(124).stderr;
         assert_eq!(late, "ctctl: wait seven: it has not ended in time\n");
-        let seven = waiting(machine, "seven");
-        let well = waiting(machine, "well");
-        let both = machine.command(["ctctl", "wait", "well", "seven"]).spawn();
+        let seven = waiting(machine, &["seven"]);
+        let well = waiting(machine, &["well"]);
+        let both = waiting(machine, &["well", "seven"]);
         // What systemd forgets of its clients, or does not.
         machine.daemon_reload();
         machine.run(["systemctl", "daemon-reexec"]).succeeds();
@@ -101,7 +101,7 @@ on_every_machine! {
         container(machine, "killed", IDLE);
         machine.daemon_reload();
         machine.start("ct@killed");
-        let killed = waiting(machine, "killed");
+        let killed = waiting(machine, &["killed"]);
         machine.run(["ctctl", "kill", "-s", "9", "killed"]).succeeds();
         killed.wait().exits(137);
     }
@@ -118,13 +118,13 @@ on_every_machine! {
         for run in 10..20 {
             machine.wait_until(&format!("grep -qx {} /srv/rootfs/runs", run + 1));
             machine.wait_for("ct@web", "ActiveState", "active");
-            let waiting = waiting(machine, "web");
+            let waiting = waiting(machine, &["web"]);
             machine.shell(&format!("touch /srv/rootfs/go{run}")).succeeds();
             waiting.wait().exits(run);
         }
         // A restart by hand is an end, too.
         machine.wait_for("ct@web", "ActiveState", "active");
-        let waiting = waiting(machine, "web");
+        let waiting = waiting(machine, &["web"]);
         machine.run(["systemctl", "restart", "ct@web"]).succeeds();
         waiting.wait().exits(137);
     }

@@ -78,7 +78,7 @@ impl Case {
                  [root]\nlayers = [{:?}, \"notes\"]\nwritable = \"ephemeral\"\nidmap = {}\n\
                  [process]\nterminal = true\n\
                  [[mount]]\nsource = \"/srv/notes/{name}\"\ntarget = \"/notes\"\n\
-                 [ready]\nnotify = true\n{more}",
+                 [ready]\nnotify = true\ntimeout = \"5min\"\n[stop]\ntimeout = \"5min\"\n{more}",
                 self.runtime,
                 self.system.name(),
                 self.through_account,

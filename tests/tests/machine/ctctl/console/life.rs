@@ -20,7 +20,8 @@ fn check_numbers(output: &str, marks: &str) {
     let holes = numbers.windows(2).filter(|pair| matches!(pair, [one, next] if *next != one + 1)).count();
     let marked = marks.matches("are lost here").count();
     assert!(numbers.len() > 1000, "{} numbers", numbers.len());
-    assert!(holes <= marked, "{holes} holes, {marked} marks: {marks}");
+    // The number before a gap and that behind it may have become one.
+    assert!(holes <= 2 * marked, "{holes} holes, {marked} marks: {marks}");
 }
 
 on_every_machine! {
@@ -102,12 +103,10 @@ on_every_machine! {
         configure(machine, CRUN, "trap 'exit 0' TERM; seq 20000; echo en''d; sleep 1000 & wait\n", "");
         machine.start("ct@web");
         machine.wait_until("journalctl -q -u ct@web -o cat | grep -qx end");
-        let output = machine.shell("timeout -s INT 1 ctctl console --read-only web").stdout;
-        assert_eq!(output.len(), 64 * 1024, "at most so much");
-        assert!(output.ends_with("19999\r\n20000\r\nend\r\n"), "{:?}", output.get(output.len() - 40..));
-        // And not again after a restart of the service.
         let reading = machine.command(["ctctl", "console", "--read-only", "web"]).spawn();
-        machine.wait_until_true(|| reading.stdout().ends_with("end\r\n"));
+        machine.wait_until_true(|| reading.stdout().ends_with("19999\r\n20000\r\nend\r\n"));
+        assert_eq!(reading.stdout().len(), 64 * 1024, "at most so much");
+        // And not again after a restart of the service.
         machine.kill_service("ct-console@web");
         machine.run(["ctctl", "kill", "web"]).succeeds();
         // Connected again by then, it has also said that the container has stopped.

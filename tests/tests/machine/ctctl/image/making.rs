@@ -27,8 +27,9 @@ echo "variable: $VARIABLE"
 echo "arguments: $*"
 echo "modes: $(stat -c '%a %h %u:%g' /setuid) $(stat -c '%a %u:%g' /owned)"
 } >/out/witness
+trap 'exit 0' QUIT TERM
 : >/out/done
-trap 'exit 0' QUIT TERM; sleep 1000 & wait"#;
+sleep 1000 & wait"#;
 
 /// Files by name: of a layout, or of docker's archive.
 type Files = BTreeMap<String, Vec<u8>>;

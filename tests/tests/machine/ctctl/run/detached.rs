@@ -112,7 +112,7 @@ on_every_machine! {
             machine.shell("id ct-web || useradd --system ct-web; echo ct-web:200000:65536 | tee /etc/subuid >/etc/subgid").succeeds();
             machine.container("web", &format!("runtime = \"{runtime}\"\nuser = \"{user}\"\n{ROOT}"));
             machine.daemon_reload();
-            let unit = detach(machine, &[], "echo hello; trap 'exit 0' TERM; while :; do sleep 0.1; done");
+            let unit = detach(machine, &[], "trap 'exit 0' TERM; echo hello; while :; do sleep 0.1; done");
             assert_eq!(machine.show(&unit, "ActiveState"), "active", "{runtime} {user}");
             let pid = machine.main_pid(&unit);
             machine.wait_until(&format!("grep -qx sh /proc/{pid}/comm && journalctl -q --sync && journalctl -q -u {unit} -t web | grep -q hello"));
