@@ -28,7 +28,7 @@ const NUMBER_TIMEOUT: u16 = 5_000;
 const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
 /// What a runtime has, after such a signal, to be done with a command that may run already.
-const START_TIMEOUT: Duration = Duration::from_secs(1);
+const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A command that runs inside: our child.
 #[derive(Debug)]

@@ -89,7 +89,7 @@ on_every_machine! {
     fn a_signal_is_the_commands_as_soon_as_that_runs(machine: &Machine) {
         prepare(machine);
         // Its command runs for a while before it says so.
-        let slow = "#!/bin/sh\nrunc \"$@\" || exit\ncase \" $* \" in *' exec '*) sleep 0.7;; esac\n";
+        let slow = "#!/bin/sh\nrunc \"$@\" || exit\ncase \" $* \" in *' exec '*) sleep 2.5;; esac\n";
         machine.write_file("/usr/local/bin/runc-slow", 0o755, slow);
         let sleeps = "trap 'exit 0' TERM; sleep 1000 & wait";
         machine.container(
