@@ -210,3 +210,47 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_reads_again_is_told_what_is_missed_and_has_the_rest() {
+    let mut scene = Scene::new();
+    let stream = scene.connect();
+    let mut hello = Vec::new();
+    ClientFrame::hello(Mode::ReadOnly, None).encode(&mut hello);
+    (&stream).write_all(&hello).unwrap();
+    // Half as much again as is remembered.
+    let printed: Vec<u8> = (0..150_000).flat_map(|number| format!("{number:>9}\n").into_bytes()).collect();
+    for part in printed.chunks(10_000) {
+        scene.prints.write_all(part).unwrap();
+        scene.work();
+    }
+    let (mut decoder, mut offset, mut gaps) = (Decoder::new(), 0, 0);
+    loop {
+        let heard = read_all(&stream);
+        if heard.is_empty() {
+            break;
+        }
+        let mut rest = heard.as_slice();
+        while !rest.is_empty() {
+            let taken = decoder.take(rest);
+            rest = &rest[taken..];
+            while let Some(frame) = decoder.next_frame().unwrap() {
+                match ServerFrame::parse(frame).unwrap().unwrap() {
+                    ServerFrame::Hello(hello) => assert_eq!(hello.offset, 0),
+                    ServerFrame::Data(bytes) => {
+                        assert!(printed[offset..].starts_with(bytes), "at {offset}");
+                        offset += bytes.len();
+                    }
+                    ServerFrame::Gap { lost, offset: next } => {
+                        gaps += 1;
+                        offset += usize::try_from(lost).unwrap();
+                        assert_eq!(offset as u64, next);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        scene.work();
+    }
+    assert_eq!((offset, gaps), (printed.len(), 1));
+}
