@@ -2,6 +2,8 @@
 //! Those who attach to a console: what they get, what they may, and that nothing they do is felt by the container.
 //! docs/console.md has the protocol.
 
+use std::time::Duration;
+
 use ct_console::{ClientFrame, End, Mode, Reason, Resume, ServerFrame, Size};
 use ct_tests::{ConsoleClient, Heard, Machine, on_every_machine};
 
