@@ -2,10 +2,13 @@
 //! What PID 1 keeps for the service (sd_notify(3), FDSTORE=1) while it is not there: all that one life of the container needs,
 //! each descriptor under its name.
 
-use std::collections::BTreeMap;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::{fs, io};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::fs::fstat;
 
 use crate::exit::Error;
 use crate::{notify, sys};
@@ -43,7 +46,8 @@ pub(super) fn take() -> Result<BTreeMap<String, OwnedFd>, Error> {
     Ok(kept)
 }
 
-/// What PID 1 gets after the others, and for a moment: it has no room for this if it had none for one of them.
+/// What PID 1 gets after the others, and for a moment: it has no room for this if it had none for one of them. Unlike the
+/// others it is one that PID 1 polls.
 const WITNESS: &str = "witness";
 
 /// Has PID 1 keep them; when this returns it does.
@@ -53,18 +57,42 @@ pub(super) fn keep<'a>(
     for (name, descriptor) in descriptors {
         notify::keep_descriptor(name, descriptor)?;
     }
-    let (ours, theirs) = std::io::pipe().map_err(|e| Error::system("pipe2", e))?;
-    notify::keep_descriptor(WITNESS, theirs.as_fd())?;
-    drop(theirs);
+    let (_ours, theirs) = std::io::pipe().map_err(|e| Error::system("pipe2", e))?;
+    let theirs = OwnedFd::from(theirs);
+    notify::store_descriptor(WITNESS, &theirs)?;
     notify::barrier(|| {})?;
-    // PID 1 says nothing of what it does not keep; but nobody has the other end then.
-    let mut ends = [PollFd::new(ours.as_fd(), PollFlags::empty())];
-    let dropped = poll(&mut ends, PollTimeout::ZERO).map_err(|e| Error::system("poll", e))?;
-    if dropped > 0 {
+    let witness = fstat(&theirs).map_err(|e| Error::system("fstat", e))?;
+    if !is_polled_by_pid_1(&format!("pipe:[{}]", witness.st_ino))
+        .map_err(|e| Error::system("read /proc/1", e))?
+    {
         let refused = "PID 1 keeps too few descriptors for this unit: FileDescriptorStoreMax= is too small";
         return Err(Error::Usage(refused.to_owned()));
     }
     notify::forget_descriptor(WITNESS)
+}
+
+/// Whether PID 1 polls what has this name in proc(5). PID 1 says nothing of what it does not keep, and closes that at any later
+/// time, by another process; but what it keeps and polls is in its epoll(7) as soon as it keeps it.
+fn is_polled_by_pid_1(name: &str) -> io::Result<bool> {
+    let (mut held, mut epolls) = (BTreeSet::new(), Vec::new());
+    for entry in fs::read_dir("/proc/1/fd")? {
+        let number = entry?.file_name();
+        // Those that are closed meanwhile are none of both.
+        let Ok(link) = fs::read_link(Path::new("/proc/1/fd").join(&number)) else { continue };
+        match link.to_str() {
+            Some("anon_inode:[eventpoll]") => epolls.push(number),
+            Some(link) if link == name => drop(held.insert(number)),
+            _ => {}
+        }
+    }
+    let polled = |info: String| {
+        let mut targets =
+            info.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_whitespace().next());
+        targets.any(|target| held.contains(OsStr::new(target)))
+    };
+    Ok(epolls
+        .iter()
+        .any(|number| fs::read_to_string(Path::new("/proc/1/fdinfo").join(number)).is_ok_and(polled)))
 }
 
 /// Has PID 1 forget the life before. That it does is not waited for: whoever would find it, would find all of it logged.
