@@ -285,7 +285,7 @@ fn commands(container: &Container) -> Vec<(&'static str, Value)> {
                 .push(("TimeoutStartSec", Value::Time(Timespan::Finite(all.saturating_add(START_TIMEOUT)))));
         }
     }
-    if !pre_stop.is_empty() || container.stop.command.is_some() || is_init_unknown(container) {
+    if !pre_stop.is_empty() || container.stop.command.is_some() || has_system_init(container) {
         commands.push(("ExecStop", helper(&["stop", name])));
     }
     // Whether a bundle has hooks of its own for this moment only its config.json tells.
@@ -339,6 +339,12 @@ fn kill_signal(container: &Container) -> Option<Signal> {
 pub fn is_init_unknown(container: &Container) -> bool {
     let program = command(container).first().map(String::as_str);
     container.stop.signal.is_none() && program.is_some_and(|program| SYSTEM_INITS.contains(&program))
+}
+
+/// Whether the signal is that of an init system, by its command alone: it takes its time to come up, and until then does not
+/// hear what PID 1 sends.
+pub fn has_system_init(container: &Container) -> bool {
+    container.stop.signal.is_none() && is_system_init(command(container))
 }
 
 /// The command that the config has, or that it means by having none. A bundle's own is in a file that is not ours to

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ct_config::container::{Container, RootSource};
 use ct_config::run::{RunId, RunName};
-use ct_config::settings::{DEFAULT_COMMAND, is_init_unknown, stop_signal};
+use ct_config::settings::{DEFAULT_COMMAND, has_system_init, is_init_unknown, stop_signal};
 use ct_config::value::Timespan;
 
 use crate::bundle;
@@ -70,7 +70,7 @@ pub(crate) fn stop(name: &str, journal: Journal) -> Result<i32, Failure> {
     // Gone meanwhile, or no longer the container's.
     let Some(init) = sys::pidfd_open(pid).ok().filter(|_| cgroup.holds(pid)) else { return Ok(status) };
     let mut steps = vec![stop_inside(&container, &cgroup, &init, deadline)];
-    if is_init_unknown(&container)
+    if has_system_init(&container)
         && let Some(first) = family::of(container.runtime.family).init_of(pid, &cgroup)
         && let Ok(pidfd) = sys::pidfd_open(first)
     {
@@ -141,7 +141,7 @@ fn power_off_once_it_hears(
     let until = Instant::now() + hearing::comes_up_within(pid);
     let until = deadline.map_or(until, |deadline| deadline.min(until));
     loop {
-        let power_off = init_system::power_off(pid);
+        let power_off = is_init_unknown(container).then(|| init_system::power_off(pid)).flatten();
         let hears = match power_off {
             None => hearing::hears(pid, stop_signal(container).0),
             Some(PowerOff::Signal(signal)) => hearing::hears(pid, signal),

@@ -90,11 +90,16 @@ on_every_machine! {
         prepare(machine);
         let text = "#!/bin/sh\ntouch /root/up; until test -e /root/go; do sleep 0.1; done\n\
                     trap 'echo told >>/root/told; exit 0' 37; while :; do sleep 0.1; done\n";
-        machine.write_file("/srv/rootfs/sbin/init", 0o755, text);
-        for (ready, state) in [("", "stop"), ("[ready]\ncommand = [\"false\"]\n", "stop-sigterm")] {
+        for init in ["/srv/rootfs/sbin/init", "/srv/rootfs/usr/lib/systemd/systemd"] {
+            machine.write_file(init, 0o755, text);
+        }
+        let systemd = "command = [\"/usr/lib/systemd/systemd\"]";
+        for (process, ready, state) in
+            [("", "", "stop"), (systemd, "", "stop"), ("", "[ready]\ncommand = [\"false\"]\n", "stop-sigterm")]
+        {
             for runtime in ["crun", "runc", "lxc"] {
                 machine.shell("rm -f /srv/rootfs/root/*").succeeds();
-                machine.container("web", &container(runtime, "", &format!("{ready}[stop]\ntimeout = \"1min\"\n")));
+                machine.container("web", &container(runtime, process, &format!("{ready}[stop]\ntimeout = \"1min\"\n")));
                 machine.daemon_reload();
                 machine.run(["systemctl", "start", "--no-block", "ct@web"]).succeeds();
                 machine.wait_until(&format!(
