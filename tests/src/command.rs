@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::Machine;
 use crate::preparation::WITHOUT;
@@ -19,6 +19,9 @@ use crate::systemctl::comes_true;
 
 /// How long a command may take unless it says otherwise: far above any, also on a busy computer, far below a stuck CI job.
 const DEADLINE: Duration = Duration::from_secs(300);
+
+/// How often a command that is waited for is told to go on.
+const GO_ON: Duration = Duration::from_secs(2);
 
 /// A command to run inside a machine, as root, with a small clean environment.
 #[must_use]
@@ -175,7 +178,7 @@ impl Running {
         let left = self.deadline.saturating_sub(self.started.elapsed());
         let pidfd =
             pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty()).expect("nobody reaped the child");
-        let (what, stdout, stderr) = if readable_within(&pidfd, left) {
+        let (what, stdout, stderr) = if self.ends_within(&pidfd, left) {
             (std::mem::take(&mut self.what), self.stdout(), self.stderr())
         } else {
             let (what, stdout, stderr) = (&self.what, self.stdout(), self.stderr());
@@ -187,6 +190,23 @@ impl Running {
         let took = self.started.elapsed();
         let status = self.child.wait().expect("a child is waited for once");
         Ok(Output { what, status, stdout, stderr, took })
+    }
+
+    /// Waits for its end. nsenter(1) stops itself with its child, as systemd stops all that it is about to kill in a soft-reboot;
+    /// nobody in there has it go on.
+    fn ends_within(&self, pidfd: &OwnedFd, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if readable_within(pidfd, left.min(GO_ON)) {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
+            // One that has ended just now needs it no more.
+            pidfd_send_signal(pidfd, Signal::CONT).ok();
+        }
     }
 
     /// What it has printed so far.
