@@ -62,7 +62,7 @@ impl dyn Inside {
         self.starts("start", unit);
     }
 
-    /// Starts a unit anew, and waits as [`start`](Self::start) does.
+    /// Starts a unit anew, and waits as `start` does.
     ///
     /// # Panics
     /// When the job fails, with the unit's own last words.

@@ -2,8 +2,7 @@
 //! What PID 1 keeps for the service (sd_notify(3), FDSTORE=1) while it is not there: all that one life of the container needs,
 //! each descriptor under its name.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::{fs, io};
@@ -62,37 +61,28 @@ pub(super) fn keep<'a>(
     notify::store_descriptor(WITNESS, &theirs)?;
     notify::barrier(|| {})?;
     let witness = fstat(&theirs).map_err(|e| Error::system("fstat", e))?;
-    if !is_polled_by_pid_1(&format!("pipe:[{}]", witness.st_ino))
-        .map_err(|e| Error::system("read /proc/1", e))?
-    {
+    if !is_polled_by_pid_1(witness.st_ino).map_err(|e| Error::system("read /proc/1/fd", e))? {
         let refused = "PID 1 keeps too few descriptors for this unit: FileDescriptorStoreMax= is too small";
         return Err(Error::Usage(refused.to_owned()));
     }
     notify::forget_descriptor(WITNESS)
 }
 
-/// Whether PID 1 polls what has this name in proc(5). PID 1 says nothing of what it does not keep, and closes that at any later
-/// time, by another process; but what it keeps and polls is in its epoll(7) as soon as it keeps it.
-fn is_polled_by_pid_1(name: &str) -> io::Result<bool> {
-    let (mut held, mut epolls) = (BTreeSet::new(), Vec::new());
+/// Whether PID 1 polls what has this inode. PID 1 says nothing of what it does not keep, and closes that at any later time, by
+/// another process; but what it keeps and polls is in its epoll(7) as soon as it keeps it. See proc_pid_fdinfo(5).
+fn is_polled_by_pid_1(inode: u64) -> io::Result<bool> {
+    let polled = format!(" ino:{inode:x} ");
     for entry in fs::read_dir("/proc/1/fd")? {
         let number = entry?.file_name();
-        // Those that are closed meanwhile are none of both.
-        let Ok(link) = fs::read_link(Path::new("/proc/1/fd").join(&number)) else { continue };
-        match link.to_str() {
-            Some("anon_inode:[eventpoll]") => epolls.push(number),
-            Some(link) if link == name => drop(held.insert(number)),
-            _ => {}
+        // One that is closed meanwhile is none.
+        let is_epoll = fs::read_link(Path::new("/proc/1/fd").join(&number))
+            .is_ok_and(|link| link.as_os_str() == "anon_inode:[eventpoll]");
+        let info = Path::new("/proc/1/fdinfo").join(&number);
+        if is_epoll && fs::read_to_string(info).is_ok_and(|info| info.contains(&polled)) {
+            return Ok(true);
         }
     }
-    let polled = |info: String| {
-        let mut targets =
-            info.lines().filter_map(|line| line.strip_prefix("tfd:")?.split_whitespace().next());
-        targets.any(|target| held.contains(OsStr::new(target)))
-    };
-    Ok(epolls
-        .iter()
-        .any(|number| fs::read_to_string(Path::new("/proc/1/fdinfo").join(number)).is_ok_and(polled)))
+    Ok(false)
 }
 
 /// Has PID 1 forget the life before. That it does is not waited for: whoever would find it, would find all of it logged.
