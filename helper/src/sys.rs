@@ -250,6 +250,12 @@ impl Signals {
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, set })
     }
 
+    /// As [`Self::catch`], until this process ends: for one that has something to tell first, which a signal that is still
+    /// pending by then must not keep it from.
+    pub(crate) fn catch_for_good(signals: &[i32]) -> io::Result<&'static Self> {
+        Ok(Box::leak(Box::new(Self::catch(signals)?)))
+    }
+
     /// The next signal that has come, if any.
     pub(crate) fn next(&self) -> Option<i32> {
         self.next_with_sender().map(|(signal, _sender)| signal)

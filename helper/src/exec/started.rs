@@ -86,7 +86,7 @@ impl Command {
     /// Waits for its end, and passes signals on to it.
     pub(super) fn wait_for_end(&self, inside: &Inside<'_>, channel: &mut Channel) -> Event {
         // Only now: what the runtime starts would not hear them either.
-        let stop = Signals::catch(&[libc::SIGTERM]).ok();
+        let stop = Signals::catch_for_good(&[libc::SIGTERM]).ok();
         let mut deadline = None;
         let mut is_listening = true;
         let mut heard = orders::already_here(channel);

@@ -88,7 +88,7 @@ fn try_run(
         }
     };
     let ended = start(&prepared, foreground, channel)
-        .and_then(|init| wait(&init, &prepared, channel, &signals).at(Step::Runtime).map_err(not_started));
+        .and_then(|init| wait(&init, &prepared, channel, signals).at(Step::Runtime).map_err(not_started));
     // Whatever of it outlives init, or could not be waited for.
     prepared.cgroup.kill_payload();
     finish(prepared.container, &life, journal);
@@ -96,10 +96,10 @@ fn try_run(
     ended
 }
 
-fn catch(container: &Container) -> Result<Signals, Error> {
+fn catch(container: &Container) -> Result<&'static Signals, Error> {
     let mut caught = PASSED_ON.to_vec();
     caught.push(stop_signal(container).0);
-    Signals::catch(&caught).map_err(|e| Error::system("signalfd", e))
+    Signals::catch_for_good(&caught).map_err(|e| Error::system("signalfd", e))
 }
 
 /// Has the runtime start the container, whose init is then our child.

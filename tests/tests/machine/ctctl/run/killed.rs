@@ -49,6 +49,31 @@ fn run_until(machine: &Machine, moment: &str) -> ct_tests::Running {
 const HELPER: &str = "$(pgrep -f '^/usr/libexec/ct/ct-helper run')";
 
 on_every_machine! {
+    /// A stop of a scope is for the helper as for the command, and the helper may look when that has ended already.
+    fn a_stop_that_comes_with_the_end_does_not_hide_how_it_was(machine: &Machine) {
+        machine.busybox_rootfs("/srv/rootfs");
+        machine.container("web", "root.path = \"/srv/rootfs\"\nprocess.command = [\"sh\", \"-c\", \"trap 'exit 0' TERM; sleep 1000 & wait\"]\n");
+        machine.daemon_reload();
+        for verb in ["run", "exec"] {
+            if verb == "exec" {
+                machine.start("ct@web");
+            }
+            let script = "trap 'exit 3' TERM; while :; do sleep 0.1; done";
+            let running = machine.command(["ctctl", verb, "web", "--", "sh", "-c", script]).spawn();
+            let helper = format!("$(pgrep -f '^/usr/libexec/ct/ct-helper {verb} web')");
+            // By then the runtime has gone, and the helper takes signals from a descriptor.
+            machine.wait_until(&format!("pgrep -x sh -P {helper} && grep -q '^SigBlk:.*4...$' /proc/{helper}/status"));
+            machine.wait_until(&format!("grep -q '^SigCgt:.*4...$' /proc/$(pgrep -x sh -P {helper})/status"));
+            machine
+                .shell(&format!(
+                    "helper={helper}; init=$(pgrep -x sh -P $helper); kill -STOP $helper && kill -TERM $helper $init && \
+                     until grep -q '^State:.Z' /proc/$init/status; do sleep 0.01; done; kill -CONT $helper"
+                ))
+                .succeeds();
+            running.wait().exits(3);
+        }
+    }
+
     fn whoever_is_killed_at_whatever_moment_nothing_is_left(machine: &Machine) {
         for user in ["root", "ct-web"] {
             prepare(machine, user);
